@@ -1,0 +1,1 @@
+"""The services. Each imports `shared`, none imports another; `services.main` composes them."""

@@ -1,0 +1,1 @@
+"""What all services agree on. Imports neither services nor training."""

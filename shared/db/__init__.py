@@ -1,0 +1,1 @@
+"""Postgres: the tables, the engine and the migrations. Imported by ingest, web and migrate only."""

@@ -1,0 +1,140 @@
+"""The tables, as SQLAlchemy knows them. The migrations under `migrations/` make them; a test compares the two.
+
+`detections`, `faces` and `frames` are partitioned by day of capture (UTC), so that retention drops partitions and
+never deletes rows. A primary key must hold the partition key; `captured_at` never changes for an `event_id`, so the
+pair is as unique as the id alone.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.emotions import EMOTIONS
+
+metadata: Final = MetaData()
+PARTITIONED: Final = ("detections", "faces", "frames")
+
+_BY_DAY: Final = "RANGE (captured_at)"
+
+
+def _time(name: str, **options: object) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, **options)  # type: ignore[arg-type]
+
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("device", Text, primary_key=True),
+    _time("first_seen", server_default=func.now()),
+    _time("last_seen", server_default=func.now()),
+    comment="Every device that ever sent a detection; last_seen is the capture time of its newest.",
+)
+
+detections = Table(
+    "detections",
+    metadata,
+    _time("captured_at", primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    _time("received_at", server_default=func.now()),
+    Column("device", Text, nullable=False),
+    Column("boot_id", Uuid, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("source_kind", Text, nullable=False),
+    Column("source_name", Text, nullable=False),
+    Column("frame_number", BigInteger, nullable=False),
+    Column("frame_id", Uuid),
+    Column("frame_width", Integer, nullable=False),
+    Column("frame_height", Integer, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("face_count", SmallInteger, nullable=False),
+    Column("latency_ms", JSONB, nullable=False),
+    Index("detections_device_captured_at", "device", "captured_at", "event_id"),
+    postgresql_partition_by=_BY_DAY,
+    comment="One row per classified frame.",
+)
+
+faces = Table(
+    "faces",
+    metadata,
+    _time("captured_at", primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    Column("face_index", SmallInteger, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("track_id", BigInteger, nullable=False),
+    Column("x", Integer, nullable=False),
+    Column("y", Integer, nullable=False),
+    Column("w", Integer, nullable=False),
+    Column("h", Integer, nullable=False),
+    Column("face_confidence", REAL, nullable=False),
+    *(Column(emotion, REAL, nullable=False) for emotion in EMOTIONS),
+    Column("dominant_emotion", Text, nullable=False),
+    Column("confidence", REAL, nullable=False),
+    Column("shown_state", Text),
+    Column("shown_since", DateTime(timezone=True)),
+    Column("quality_size_px", Integer, nullable=False),
+    Column("quality_blur", REAL, nullable=False),
+    Column("quality_brightness", REAL, nullable=False),
+    Column("quality_yaw", REAL),
+    Column("quality_ok", Boolean, nullable=False),
+    Column("quality_reasons", ARRAY(Text), nullable=False),
+    Index("faces_emotion_captured_at", "dominant_emotion", "captured_at"),
+    Index("faces_device_captured_at", "device", "captured_at"),
+    postgresql_partition_by=_BY_DAY,
+    comment="One row per face of a classified frame, in the detection's order.",
+)
+
+frames = Table(
+    "frames",
+    metadata,
+    _time("captured_at", primary_key=True),
+    Column("frame_id", Uuid, primary_key=True),
+    _time("received_at", server_default=func.now()),
+    Column("device", Text, nullable=False),
+    Column("event_id", Uuid),
+    Column("boot_id", Uuid, nullable=False),
+    Column("frame_number", BigInteger, nullable=False),
+    Column("source_kind", Text, nullable=False),
+    Column("source_name", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("jpeg", LargeBinary, nullable=False),
+    Index("frames_frame_id", "frame_id"),
+    Index("frames_device_captured_at", "device", "captured_at"),
+    postgresql_partition_by=_BY_DAY,
+    comment="Kept pictures, clean (nothing drawn); JPEG bytes are stored out of line and not compressed again.",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("received_at", server_default=func.now()),
+    Column("topic", Text, nullable=False),
+    Column("device", Text),
+    Column("message_id", Uuid),
+    Column("reason", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("payload_bytes", BigInteger, nullable=False, comment="full length; the payload kept may be shorter"),
+    Index("dead_letters_received_at", "received_at"),
+    comment="What was refused, with the reason. Nothing that arrives vanishes.",
+)

@@ -1,0 +1,165 @@
+"""The only importer of aiomqtt: one supervised connection to a broker.
+
+Measured of aiomqtt 2.5: it acknowledges a message before the program has it, and its own queue is unbounded. So
+nothing here is relied on to keep anything: handlers are plain functions that run as messages arrive and must not
+block; what must not be lost goes through the outbox and its end-to-end acknowledgement.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import aiomqtt
+
+from shared import logs
+from shared.backoff import Backoff
+from shared.errors import EmotionEdgeError, SettingsError
+from shared.settings import MqttSettings
+
+Handler = Callable[[str, bytes], None]
+"""Called on the event loop with topic and payload of each message; must return at once."""
+
+_STABLE_AFTER_S: Final = 10.0
+_CONNECT_TIMEOUT_S: Final = 10.0
+
+log = logs.get(__name__)
+
+
+class NotConnected(EmotionEdgeError):
+    """There is no connection to the broker now, or it broke while publishing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, retained, when this client vanishes."""
+
+    topic: str
+    payload: bytes
+
+
+def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    if not settings.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"TLS files for broker {settings.host} cannot be used ({error}); "
+            "expected readable PEM files in mqtt.ca_file, mqtt.cert_file and mqtt.key_file"
+        ) from None
+    return context
+
+
+class MqttLink:
+    """A connection to a broker that comes back by itself.
+
+    Subscribe first, then `run()` in a task. `connected` is set while there is a connection; `on_connect` functions run
+    at each one, after the subscriptions are made. Publishing waits until the bytes are written (QoS 0) or the broker
+    has them (QoS 1), so a slow link slows its sender and no queue grows behind its back.
+    """
+
+    def __init__(self, settings: MqttSettings, *, client_id: str | None = None, will: Will | None = None) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._will = will
+        self._tls = _tls_context(settings)
+        self._handlers: list[tuple[str, int, Handler]] = []
+        self._on_connect: list[Callable[[], None]] = []
+        self._client: aiomqtt.Client | None = None
+        self.connected = asyncio.Event()
+        self.last_error: str | None = "not connected yet"
+        self.connections = 0
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages to people."""
+        return f"{self._settings.host}:{self._settings.port}"
+
+    def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 0) -> None:
+        """Have `handler` called for what matches. To be called before `run`. `$share/group/filter` is understood."""
+        self._handlers.append((topic_filter, qos, handler))
+
+    def on_connect(self, function: Callable[[], None]) -> None:
+        """Have `function` called on the loop at each new connection."""
+        self._on_connect.append(function)
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, timeout_s: float = 10.0
+    ) -> None:
+        """Publish one message.
+
+        Raises:
+            NotConnected: if there is no connection, it breaks, or the broker does not take it within `timeout_s`.
+        """
+        client = self._client
+        if client is None:
+            raise NotConnected(f"no connection to the broker at {self.address}: {self.last_error}")
+        try:
+            await client.publish(topic, payload, qos=qos, retain=retain, timeout=timeout_s)
+        except (aiomqtt.MqttError, ValueError) as error:
+            raise NotConnected(f"broker at {self.address} did not take a message on {topic}: {error}") from None
+
+    async def run(self) -> None:
+        """Keep connected until cancelled."""
+        backoff = Backoff(0.25, 15.0)
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._one_connection()
+            except aiomqtt.MqttError as error:
+                self.last_error = str(error) or type(error).__name__
+            finally:
+                was_connected = self.connected.is_set()
+                self.connected.clear()
+                self._client = None
+            if was_connected and loop.time() - began > _STABLE_AFTER_S:
+                backoff.succeeded()
+            delay = backoff.next_delay()
+            log.warning(
+                "broker lost" if was_connected else "broker not reached",
+                broker=self.address,
+                error=self.last_error,
+                retry_in_s=round(delay, 2),
+            )
+            await asyncio.sleep(delay)
+
+    async def _one_connection(self) -> None:
+        settings = self._settings
+        # A new client each time: aiomqtt makes its queue once, and a stale one would outlive its connection.
+        client = aiomqtt.Client(
+            settings.host,
+            settings.port,
+            identifier=self._client_id,
+            username=settings.username,
+            password=settings.password.get_secret_value() if settings.password else None,
+            will=aiomqtt.Will(self._will.topic, self._will.payload, qos=1, retain=True) if self._will else None,
+            keepalive=settings.keepalive_s,
+            tls_context=self._tls,
+            timeout=_CONNECT_TIMEOUT_S,
+            max_inflight_messages=200,
+        )
+        async with client:
+            for topic_filter, qos, _ in self._handlers:
+                await client.subscribe(topic_filter, qos=qos)
+            self._client = client
+            self.last_error = None
+            self.connections += 1
+            self.connected.set()
+            log.info("broker connected", broker=self.address)
+            for function in self._on_connect:
+                function()
+            async for message in client.messages:
+                self._dispatch(message)
+        self.last_error = "the connection was closed"
+
+    def _dispatch(self, message: aiomqtt.Message) -> None:
+        payload = message.payload if isinstance(message.payload, bytes) else b""
+        for topic_filter, _, handler in self._handlers:
+            if message.topic.matches(topic_filter):
+                handler(message.topic.value, payload)
