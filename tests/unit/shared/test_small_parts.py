@@ -1,0 +1,81 @@
+"""Backoff, Newest and the runner: parts too small for a file each."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.backoff import Backoff
+from shared.errors import SettingsError
+from shared.runner import run_service
+from shared.settings import LogSettings
+from shared.slots import Newest
+
+
+@given(st.floats(0.01, 5), st.floats(5, 100), st.integers(1, 60))
+def test_delays_grow_to_the_cap_and_stay_within_half_of_their_step(first: float, cap: float, failures: int) -> None:
+    backoff = Backoff(first, cap)
+    for number in range(failures):
+        step = min(cap, first * 2**number)
+        assert step / 2 <= backoff.next_delay() <= step
+    backoff.succeeded()
+    assert backoff.next_delay() <= first
+
+
+def test_a_backoff_without_a_sensible_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="first_s"):
+        Backoff(5, 1)
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+async def test_only_the_newest_stay_and_every_drop_is_counted(values: list[int], size: int) -> None:
+    slot: Newest[int] = Newest(size)
+    for value in values:
+        slot.put(value)
+    kept = [await slot.get() for _ in range(len(slot))]
+    assert kept == values[-size:]
+    assert slot.dropped == len(values) - len(kept)
+
+
+async def test_get_waits_for_a_value() -> None:
+    slot: Newest[str] = Newest()
+    waiting = asyncio.create_task(slot.get())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    slot.put("now")
+    assert await waiting == "now"
+
+
+def test_a_stop_signal_ends_the_service_cleanly(capfd: pytest.CaptureFixture[str]) -> None:
+    cleaned = []
+
+    async def run() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(True)
+
+    assert run_service("example", LogSettings(), run) == 0
+    assert cleaned == [True]
+
+
+def test_an_error_for_people_is_one_line_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    async def fail() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_raise(SettingsError("EMOTION_FPS is 'x'")))
+
+    assert run_service("example", LogSettings(), fail) == 1
+    assert capfd.readouterr().err == "emotion-edge example: EMOTION_FPS is 'x'\n"
+
+
+def test_a_defect_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_service("example", LogSettings(), lambda: _raise(ZeroDivisionError()))
+
+
+async def _raise(error: Exception) -> None:
+    raise error
