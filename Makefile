@@ -1,16 +1,100 @@
 # Everything a person or CI runs. `make help` lists it.
+# `make demo` and `make test` need Python 3.11 and make; what else they need they install here.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --require-hashes --only-binary :all:
+ARGS ?=
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- what people run -------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv/demo-installed assets ## everything on this machine: http://127.0.0.1:8000 (ARGS="--source 0" for a camera)
+	@$(BIN)/emotion-edge demo $(ARGS)
+
+.PHONY: assets
+assets: services/web/static/vendor/.installed ## the browser's third-party files, by pinned version and hash
+
+.PHONY: test
+test: .venv/dev-installed debian assets ## all tests, servers included (ARGS="-k name" for some)
+	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check
-check: ## format, lint, types, import rules
+check: .venv/dev-installed ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: bench
+bench: .venv/dev-installed debian ## speed and memory beside a baseline in the same run: bench/results/latest.json
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: docs
+docs: .venv/dev-installed ## write the parts of docs/ that come from the code
+	$(BIN)/python -m tests.docs_from_code
+
+.PHONY: clean
+clean: ## remove what was built here; data/ stays
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis services/web/static/vendor node_modules
+
+# --- what they need ----------------------------------------------------------------------------------------------------
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] < (3, 13); \
+	  sys.exit(None if ok else "Python 3.11 or 3.12 is needed, this is %d.%d; say make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/demo-installed: .venv/created requirements/build.txt requirements/demo.txt pyproject.toml
+	@echo "Installing what the demo needs into .venv (about 500 MB, once) ..."
+	$(INSTALL) -r requirements/build.txt -r requirements/demo.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev-installed: .venv/created requirements/build.txt requirements/dev.txt pyproject.toml
+	@echo "Installing what tests and training need into .venv (about 3 GB, once) ..."
+	$(INSTALL) -r requirements/build.txt -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/demo-installed
+
+services/web/static/vendor/.installed: package.json package-lock.json | .venv/created
+	@$(MAKE) --no-print-directory $(if $(wildcard .venv/dev-installed),.venv/dev-installed,.venv/demo-installed)
+	@$(BIN)/python -m services.web.assets
+	@touch $@
+
+# Tests run against Debian's Mosquitto, Postgres and Chromium. As root they are installed; else their absence is said.
+DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium postgresql:/usr/lib/postgresql/15/bin/postgres
+.PHONY: debian
+debian:
+	@missing=(); for pair in $(DEBIAN_PROGRAMS); do [ -x "$${pair#*:}" ] || missing+=("$${pair%%:*}"); done; \
+	if (($${#missing[@]})); then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Debian packages: $${missing[*]} ..."; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	  else \
+	    echo "The tests need these Debian packages; install them as root: apt-get install $${missing[*]}" >&2; exit 1; \
+	  fi; \
+	fi
+
+# --- pins --------------------------------------------------------------------------------------------------------------
+
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+  --no-emit-find-links --no-emit-trusted-host --no-header
+IMAGES := capture classifier ingest web
+
+.PHONY: requirements
+requirements: .venv/dev-installed ## pin every dependency again, from pyproject.toml, with hashes
+	mkdir -p requirements
+	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+	echo 'setuptools>=77' | $(COMPILE) --output-file requirements/build.txt -
+	for extra in demo train; do \
+	  $(COMPILE) --extra $$extra --constraint requirements/dev.txt --output-file requirements/$$extra.txt pyproject.toml || exit 1; done
+	for image in $(IMAGES); do \
+	  $(COMPILE) --extra $$image --constraint requirements/dev.txt --output-file requirements/$$image.txt pyproject.toml || exit 1; done
