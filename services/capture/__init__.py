@@ -1,0 +1,1 @@
+"""Takes frames from a camera, file or stream and publishes them on the local broker as plain JPEGs."""
