@@ -72,7 +72,7 @@ class CameraSource:
     def _check_open(self) -> None:
         if not self._capture.isOpened():
             raise SourceTrouble(
-                f"The camera {self.source.name} cannot be opened",
+                f"{self.source.name} cannot be opened",
                 "another program may be using it, or it is not a camera that gives pictures",
                 "Close other programs that use it, or give another --source; `v4l2-ctl --list-devices` lists them",
             )
@@ -94,7 +94,7 @@ class CameraSource:
         done, data = self._capture.read()
         if not done or data is None:
             raise SourceTrouble(
-                f"The camera {self.source.name} gives no pictures",
+                f"{self.source.name} gives no pictures",
                 "it was unplugged, lost power, or another program took it",
                 "Check its cable; it is opened again by itself",
             )
@@ -105,13 +105,13 @@ def _check_device(path: Path, name: str) -> None:
     if not path.exists():
         found = sorted(item.name for item in path.parent.glob("video*")) if path.parent.is_dir() else []
         raise SourceTrouble(
-            f"There is no camera {name}",
+            f"There is no {name}",
             f"{path} does not exist; found: {', '.join(found) or 'no camera at all'}",
             "Plug it in, or give another --source; in a container, pass the device in",
         )
     if not os.access(path, os.R_OK | os.W_OK):
         raise SourceTrouble(
-            f"The camera {name} may not be used",
+            f"{name} may not be used",
             f"this program's user may not read {path}",
             "Add the user to group video: `sudo usermod -aG video $USER`, then log in again",
         )
