@@ -17,7 +17,7 @@ class Timeline:
     """Places of a recording's frames, in seconds from its first; they only grow, also over loops and bad timestamps."""
 
     def __init__(self, fps: float) -> None:
-        self._step = 1.0 / fps if fps > 0 else 1.0 / 25.0
+        self._step = min(1.0 / fps, MAX_GAP_S) if fps > 0 else 1.0 / 25.0
         self._at: float | None = None
         self._position: float | None = None
 

@@ -13,8 +13,8 @@ Kind = Literal["camera", "path", "url", "gstreamer", "sample"]
 _MAX_NAME: Final = 512
 _STREAM_SCHEMES: Final = frozenset({"rtsp", "rtsps", "http", "https"})
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_URL_SECRET: Final = re.compile(r"://[^/\s@]*@")
-_NAMED_SECRET: Final = re.compile(r"\b([\w-]*(?:pw|pass|passwd|password|token|key))=[^\s&\"']+", re.IGNORECASE)
+_URL_SECRET: Final = re.compile(r"://[^/\s]*@")
+_NAMED_SECRET: Final = re.compile(r"\b([\w-]*(?:pw|pwd|pass|passwd|password|token|key))=[^\s&\"']+", re.IGNORECASE)
 _EXPECTED: Final = (
     "expected a camera (0 or /dev/video0), a video file, a folder of pictures, an rtsp://, rtsps://, http:// or "
     "https:// address, gst:PIPELINE, or sample"

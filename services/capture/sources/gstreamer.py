@@ -100,7 +100,7 @@ class GStreamerSource:
             code = self._process.wait(_TERM_S)
         except subprocess.TimeoutExpired:
             code = -1
-        if code == 0:
+        if code == 0 or self._aborted:
             return
         lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines() if line.strip()]
         told = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "it says nothing")

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import socket
 import ssl
 import urllib.error
@@ -22,10 +23,10 @@ class MjpegSource:
 
     live = True
 
-    def __init__(self, response: http.client.HTTPResponse, sockets: list[socket.socket], source: Source) -> None:
+    def __init__(self, response: http.client.HTTPResponse, lines: "_Lines", source: Source) -> None:
         self.source = source
         self._response = response
-        self._sockets = sockets
+        self._lines = lines
         self._splitter = JpegSplitter()
         self._pictures: deque[bytes] = deque()
 
@@ -43,13 +44,12 @@ class MjpegSource:
 
     def abort(self) -> None:
         """Cut the connection, so that a waiting `read` returns."""
-        for sock in self._sockets:
-            with contextlib.suppress(OSError):  # closed already
-                sock.shutdown(socket.SHUT_RDWR)
+        self._lines.cut()
 
     def close(self) -> None:
         """Close the connection."""
         self._response.close()
+        self._lines.close()
 
     def _stopped(self, cause: str) -> SourceTrouble:
         return SourceTrouble(
@@ -67,15 +67,17 @@ def open_mjpeg(url: str, source: Source, *, open_s: float, read_s: float) -> Mjp
     Raises:
         SourceTrouble: if it does not answer, refuses, or gives a single picture or a web page.
     """
-    sockets: list[socket.socket] = []
-    response = _request(url, source.name, open_s, sockets)
+    lines = _Lines(read_s)
+    try:
+        response = _request(url, source.name, open_s, lines)
+    except BaseException:
+        lines.close()
+        raise
     content = response.headers.get_content_type()
     if content.startswith("multipart/"):
-        for sock in sockets:
-            with contextlib.suppress(OSError):  # one that was redirected from is closed
-                sock.settimeout(read_s)
-        return MjpegSource(response, sockets, source)
+        return MjpegSource(response, lines, source)
     response.close()
+    lines.close()
     if content == "text/html" or content.startswith("image/"):
         raise SourceTrouble(
             f"{source.name} gives {'a web page' if content == 'text/html' else 'one picture'}, not a stream",
@@ -85,11 +87,11 @@ def open_mjpeg(url: str, source: Source, *, open_s: float, read_s: float) -> Mjp
     return None
 
 
-def _request(url: str, name: str, timeout_s: float, sockets: list[socket.socket]) -> http.client.HTTPResponse:
-    """Open `url`, with its user name and password as Basic or Digest; the sockets used are added to `sockets`."""
+def _request(url: str, name: str, timeout_s: float, lines: "_Lines") -> http.client.HTTPResponse:
+    """Open `url`, with its user name and password as Basic or Digest; its connections are noted in `lines`."""
     parts = urlsplit(url)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    handlers: list[urllib.request.BaseHandler] = [_Http(sockets), _Https(sockets)]
+    handlers: list[urllib.request.BaseHandler] = [_Http(lines), _Https(lines)]
     if parts.username:
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         # Bound to this address, so that a redirect elsewhere does not get the password.
@@ -98,10 +100,11 @@ def _request(url: str, name: str, timeout_s: float, sockets: list[socket.socket]
             urllib.request.HTTPBasicAuthHandler(passwords),
             urllib.request.HTTPDigestAuthHandler(passwords),
         ]
+    seen = _Seen()
+    response: http.client.HTTPResponse | None = None
     try:
-        response: http.client.HTTPResponse = urllib.request.build_opener(*handlers).open(bare, timeout=timeout_s)
+        response = urllib.request.build_opener(*handlers, seen).open(bare, timeout=timeout_s)
     except urllib.error.HTTPError as error:
-        error.close()
         raise _refused(name, error.code, error.reason) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise SourceTrouble(
@@ -109,6 +112,8 @@ def _request(url: str, name: str, timeout_s: float, sockets: list[socket.socket]
             _reason(error),
             "Check the address, the camera's power and the network; it is tried again by itself",
         ) from None
+    finally:
+        seen.close_all_but(response)
     return response
 
 
@@ -133,31 +138,73 @@ def _reason(error: Exception) -> str:
     return str(inner) or type(inner).__name__
 
 
+class _Lines:
+    """Second handles of a request's connections: a response hides its socket, and only a shutdown ends its read."""
+
+    def __init__(self, read_s: float) -> None:
+        self._read_s = read_s
+        self._handles: list[socket.socket] = []
+
+    def add(self, connected: socket.socket) -> None:
+        connected.settimeout(self._read_s)
+        self._handles.append(socket.socket(fileno=os.dup(connected.fileno())))
+
+    def cut(self) -> None:
+        for handle in self._handles:
+            with contextlib.suppress(OSError):  # the other side has cut it already
+                handle.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        while self._handles:
+            self._handles.pop().close()
+
+
+class _Seen(urllib.request.BaseHandler):
+    """Notes every response of a request: those before a redirect's or a password's answer are left open by urllib."""
+
+    handler_order = 0
+
+    def __init__(self) -> None:
+        self._responses: list[http.client.HTTPResponse] = []
+
+    def http_response(
+        self, request: urllib.request.Request, response: http.client.HTTPResponse
+    ) -> http.client.HTTPResponse:
+        self._responses.append(response)
+        return response
+
+    https_response = http_response
+
+    def close_all_but(self, last: http.client.HTTPResponse | None) -> None:
+        for response in self._responses:
+            if response is not last:
+                response.close()
+
+
 class _Http(urllib.request.HTTPHandler):
-    def __init__(self, sockets: list[socket.socket]) -> None:
+    def __init__(self, lines: _Lines) -> None:
         super().__init__()
-        self._sockets = sockets
+        self._lines = lines
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_keeping(http.client.HTTPConnection, self._sockets), req)
+        return self.do_open(_noting(http.client.HTTPConnection, self._lines), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, sockets: list[socket.socket]) -> None:
-        super().__init__(context=ssl.create_default_context())
-        self._sockets = sockets
-        self._tls = ssl.create_default_context()
+    def __init__(self, lines: _Lines) -> None:
+        super().__init__()
+        self._lines = lines
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_keeping(http.client.HTTPSConnection, self._sockets), req, context=self._tls)
+        return self.do_open(_noting(http.client.HTTPSConnection, self._lines), req)
 
 
-def _keeping(connection: type[http.client.HTTPConnection], sockets: list[socket.socket]) -> Any:
-    """`connection`, but noting its socket: a response hides it, and only its shutdown ends a waiting read."""
+def _noting(connection: type[http.client.HTTPConnection], lines: _Lines) -> Any:
+    """`connection`, but noting its socket in `lines` once it is connected."""
 
-    class Keeping(connection):  # type: ignore[misc, valid-type]  # one of two base classes
+    class Noting(connection):  # type: ignore[misc, valid-type]  # one of two base classes
         def connect(self) -> None:
             super().connect()
-            sockets.append(self.sock)
+            lines.add(self.sock)
 
-    return Keeping
+    return Noting

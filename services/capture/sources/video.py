@@ -213,7 +213,7 @@ def _check_size(capture: cv2.VideoCapture, name: str) -> None:
 def _ends_early(name: str, count: int, announced: int) -> str | None:
     if announced - count <= max(2.0, announced * _SHORT_BY):
         return None
-    return f"the video {name} ends after {count} of {announced} frames: cut off or damaged"
+    return f"{name} ends after {count} of {announced} frames: cut off or damaged"
 
 
 def _check_file(path: Path) -> None:
