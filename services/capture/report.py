@@ -92,6 +92,7 @@ class Report:
         """The source is opened once more."""
         self.reopens += 1
         self._reopens_total.inc()
+        self.changed.set()
 
     def stuck(self) -> None:
         """A read did not return and was abandoned with its thread."""

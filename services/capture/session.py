@@ -148,7 +148,6 @@ class Session:
             try:
                 await self._play_once()
             except SourceTrouble as error:
-                self._report.failed(error)
                 trouble = error
             else:
                 return
@@ -169,11 +168,13 @@ class Session:
         """
         self._stuck = [reader for reader in self._stuck if reader.thread.is_alive()]
         if len(self._stuck) >= MAX_STUCK:
-            raise SourceTrouble(
+            hanging = SourceTrouble(
                 "The source's driver hangs",
                 f"{len(self._stuck)} reads of it never returned",
                 "Unplug the camera and plug it in again, or restart this machine",
             )
+            self._report.failed(hanging)
+            raise hanging
         reader = Reader(
             self._open_source,
             self._prepare,
@@ -193,6 +194,9 @@ class Session:
                 await self._play_frame(source, frame)
                 self._report.count("dropped", reader.dropped - dropped)
                 dropped = reader.dropped
+        except SourceTrouble as error:
+            self._report.failed(error)  # before the thread is waited for
+            raise
         finally:
             if not await reader.stop():
                 self._stuck.append(reader)

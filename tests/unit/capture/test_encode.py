@@ -46,8 +46,8 @@ def test_missing_huffman_tables_are_put_in_and_the_pixels_are_the_same() -> None
     mended = whole_jpeg(bare)
     assert b"\xff\xc4" in mended
     assert check_picture(mended) == (64, 48)
-    decoded = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in (jpeg, mended)]
-    assert np.array_equal(*decoded)
+    decoded = [np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)) for data in (jpeg, mended)]
+    assert np.array_equal(decoded[0], decoded[1])
 
 
 @pytest.mark.parametrize(
