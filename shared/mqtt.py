@@ -6,6 +6,7 @@ block; what must not be lost goes through the outbox and its end-to-end acknowle
 """
 
 import asyncio
+import math
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,7 +101,14 @@ class MqttLink:
         if client is None:
             raise NotConnected(f"no connection to the broker at {self.address}: {self.last_error}")
         try:
-            await client.publish(topic, payload, qos=qos, retain=retain, timeout=timeout_s)
+            # Not aiomqtt's own timeout: that is asyncio.wait_for, which before Python 3.12 loses a cancellation that
+            # comes in the same turn of the loop as the confirmation.
+            async with asyncio.timeout(timeout_s):
+                await client.publish(topic, payload, qos=qos, retain=retain, timeout=math.inf)
+        except TimeoutError:
+            raise NotConnected(
+                f"broker at {self.address} did not take a message on {topic} within {timeout_s:g} s"
+            ) from None
         except (aiomqtt.MqttError, ValueError) as error:
             raise NotConnected(f"broker at {self.address} did not take a message on {topic}: {error}") from None
 

@@ -76,3 +76,20 @@ async def test_the_link_comes_back_by_itself_and_subscribes_again(own_mosquitto:
 def test_a_certificate_that_cannot_be_read_is_told() -> None:
     with pytest.raises(SettingsError, match="cannot be used"):
         MqttLink(MqttSettings(tls=True, ca_file="/nowhere/ca.pem"))  # type: ignore[arg-type]  # pydantic makes it a Path
+
+
+async def test_a_publisher_that_is_cancelled_stops_even_while_its_message_goes_out(mqtt_settings: MqttSettings) -> None:
+    link = MqttLink(mqtt_settings)
+
+    async def flood() -> None:
+        while True:
+            await link.publish(f"{mqtt_settings.topic_prefix}/x", b"")
+
+    async with running(link):
+        for turns in range(300):
+            task = asyncio.create_task(flood())
+            for _ in range(turns % 50):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait({task}, timeout=5)
+            assert done, "the cancellation was lost"
