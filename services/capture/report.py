@@ -12,6 +12,7 @@ from shared.metrics import Metrics
 
 SERVICE: Final = "capture"
 _RATE_OVER_S: Final = 5.0
+_REJECTED_TOLD_S: Final = 60.0
 
 Phase = Literal["starting", "online", "degraded", "finished", "paused"]
 Counter = Literal["read", "sent", "dropped", "rejected", "unsent"]
@@ -40,6 +41,7 @@ class Report:
         self._problems: dict[Topic, Problem] = {}
         self._sent_at: deque[float] = deque()
         self._last: Frame | None = None
+        self._rejected_at = 0.0
         self._frames_total = metrics.counter("frames", "Frames by what became of them", ["outcome"])
         self._reopens_total = metrics.counter("reopens", "Times the source was opened again")
         self._stuck_total = metrics.counter("stuck_reads", "Reads that never returned and were abandoned")
@@ -76,6 +78,8 @@ class Report:
         self.count("sent")
         self._last = frame
         self._sent_at.append(now)
+        if now - self._rejected_at > _REJECTED_TOLD_S:
+            self.clear("picture")
         self._forget_before(now - _RATE_OVER_S)
 
     def arriving(self) -> None:
@@ -100,8 +104,9 @@ class Report:
         self._stuck_total.inc()
         self.changed.set()
 
-    def rejected(self, reason: str) -> None:
-        """A picture could not be used."""
+    def rejected(self, reason: str, now: float) -> None:
+        """A picture could not be used. It is told until frames were good for a minute."""
+        self._rejected_at = now
         self.count("rejected")
         self.tell("picture", Problem(title="A picture was left out", cause=reason[:512]))
 
@@ -174,7 +179,7 @@ class Report:
         if len(self._sent_at) < 2:
             return 0.0
         span = self._sent_at[-1] - self._sent_at[0]
-        return round((len(self._sent_at) - 1) / span, 1) if span > 0 else 0.0
+        return round((len(self._sent_at) - 1) / max(span, 1.0), 1)
 
     def _forget_before(self, moment: float) -> None:
         while self._sent_at and self._sent_at[0] < moment:

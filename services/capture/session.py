@@ -26,6 +26,7 @@ STABLE_S: Final = 10.0
 MAX_STUCK: Final = 4
 """Abandoned reads that may wait at a time; a driver that hangs more often is not opened again."""
 SAMPLE_BUILD_S: Final = 120.0
+_OPEN_GRACE_S: Final = 1.0
 SETTLE_S: Final = 0.2
 """Seconds after the first connection in which retained wishes arrive: a paused camera is not opened at a restart."""
 _PUBLISH_S: Final = 2.0
@@ -54,6 +55,7 @@ class Session:
         self._boot_id = boot_id
         self._topic = settings.mqtt.topics.camera(settings.device)
         self._prepare = Preparer(settings.max_width, settings.jpeg_quality)
+        self._fast = settings.pace == "fast" and not report.is_sample
         self._pacer = Pacer()
         self._window = Window()
         self._confirmed = asyncio.Event()
@@ -221,11 +223,12 @@ class Session:
         if await self._publish(with_comment(frame.jpeg, info.to_json()), source.live):
             now = asyncio.get_running_loop().time()
             self._report.sent(frame, now)
-            self._window.sent(frame.number, now)
+            if self._fast and not source.live:
+                self._window.sent(frame.number, now)
 
     async def _until_due(self, frame: Frame) -> None:
         loop = asyncio.get_running_loop()
-        if self._settings.pace == "realtime" or self._report.is_sample:
+        if not self._fast:
             await asyncio.sleep(self._pacer.wait_s(frame.at_s or 0.0, loop.time()))
             return
         while (wait_s := self._window.wait_s(loop.time())) > 0:
@@ -254,11 +257,12 @@ class Session:
 
     @property
     def _open_s(self) -> float:
-        return max(SAMPLE_BUILD_S, self._settings.open_s) if self._report.is_sample else self._settings.open_s
+        # Sources keep `open_s` themselves where they can, and say more of why.
+        return (SAMPLE_BUILD_S if self._report.is_sample else self._settings.open_s) + _OPEN_GRACE_S
 
     def _rejected(self, reason: str) -> None:
-        self._report.rejected(reason)
         now = asyncio.get_running_loop().time()
+        self._report.rejected(reason, now)
         if now - self._rejected_told_at >= _TELL_EVERY_S:
             self._rejected_told_at = now
             log.warning("picture left out", reason=reason, rejected=self._report.counts["rejected"])

@@ -1,11 +1,13 @@
 """The capture service against a real Mosquitto: every kind of trouble that a source can have."""
 
 import asyncio
+import functools
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +131,7 @@ class FakeCamera:
         self.let_go = threading.Event()
         self.gone = threading.Event()
         self.period_s = 0.02
-        self.pictures = itertools.cycle(encode(np.full((48, 64, 3), n * 20, np.uint8), 85) for n in range(10))
+        self.pictures: Iterator[bytes] = itertools.cycle(encode(np.full((48, 64, 3), n * 20, np.uint8), 85) for n in range(10))
 
     def open(self, *_: object) -> FrameSource:
         if self.gone.is_set():
@@ -338,6 +340,34 @@ async def test_an_unplugged_camera_is_told_and_comes_back(mqtt_settings: MqttSet
         assert again.frame_number > first.frame_number
 
 
+async def test_a_driver_that_fails_in_an_unknown_way_does_not_end_the_service(
+    mqtt_settings: MqttSettings, camera: FakeCamera
+) -> None:
+    pictures = camera.pictures
+    async with capturing(settings(mqtt_settings, "0"), camera.open) as watcher:
+        await watcher.frame()
+        camera.pictures = iter([])
+        status = await watcher.state("degraded")
+        assert status.problems[0].title == "The source failed unexpectedly"
+        camera.pictures = pictures
+        await watcher.state("online")
+
+
+async def test_what_an_abandoned_read_gives_later_is_not_sent(mqtt_settings: MqttSettings, camera: FakeCamera) -> None:
+    async with capturing(settings(mqtt_settings, "0", stall_s=0.3), camera.open) as watcher:
+        await watcher.frame()
+        camera.hang.set()
+        await watcher.status(lambda status: status.values.get("stuck_reads") == 1)
+        camera.hang.clear()
+        await watcher.state("online")
+        camera.let_go.set()
+        await asyncio.to_thread(camera.closed.wait)  # the old thread closed its source and is gone
+        status = await watcher.status(lambda status: status.values.get("frames_sent") != 0)
+        numbers = [info.frame_number for info, _ in await watcher.all_frames_until("online")]
+    assert numbers == sorted(set(numbers))
+    assert status.values["stuck_reads"] == 1
+
+
 async def test_pausing_closes_the_camera_within_a_second_and_resuming_opens_it(
     mqtt_settings: MqttSettings, camera: FakeCamera
 ) -> None:
@@ -459,6 +489,25 @@ async def test_a_http_stream_that_is_cut_and_comes_back_is_opened_again(mqtt_set
         assert not any(b"hunter2" in status.to_json() for status in watcher.statuses)
     assert server.requests[0].startswith(b"GET /stream?pwd=hunter2 ")
     await server.stop()
+
+
+async def test_a_video_file_at_a_http_address_is_played_as_a_recording(
+    mqtt_settings: MqttSettings, tmp_path: Path
+) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for number in range(10):
+        writer.write(np.full((48, 64, 3), number * 20, np.uint8))
+    writer.release()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/clip.avi"
+        async with capturing(settings(mqtt_settings, url)) as watcher:
+            frames = await watcher.all_frames_until("finished")
+        server.shutdown()
+    assert [info.frame_number for info, _ in frames] == list(range(10))
+    assert frames[0][0].source.kind == "url"
 
 
 async def test_readiness_follows_the_frames(mqtt_settings: MqttSettings, camera: FakeCamera) -> None:

@@ -45,8 +45,10 @@ def _open_path(path: Path, spec: SourceSpec, settings: CaptureSettings) -> Frame
 
 def _open_url(spec: SourceSpec, settings: CaptureSettings) -> FrameSource:
     source = Source(kind="url", name=spec.name)
+    open_s = settings.open_s
     if spec.value.lower().startswith("http"):
-        mjpeg = open_mjpeg(spec.value, source, open_s=settings.open_s, read_s=settings.stall_s)
+        open_s /= 2  # it may be asked twice
+        mjpeg = open_mjpeg(spec.value, source, open_s=open_s, read_s=settings.stall_s)
         if mjpeg is not None:
             return mjpeg
-    return VideoSource(spec.value, source, loop=settings.loop, open_s=settings.open_s, read_s=settings.stall_s)
+    return VideoSource(spec.value, source, loop=settings.loop, open_s=open_s, read_s=settings.stall_s)

@@ -31,7 +31,7 @@ def test_the_status_keeps_the_contract_and_shows_no_password(report: Report) -> 
     for number in range(11):
         report.read()
         report.sent(frame(number), number / 10)
-    report.rejected("picture of 1x1 pixels")
+    report.rejected("picture of 1x1 pixels", 1.0)
     report.count("dropped", 2)
     payload = report.status(NOW, 1.0).to_json()
     assert b"hunter2" not in payload
@@ -71,6 +71,20 @@ def test_a_failure_is_shown_until_frames_arrive_again(report: Report) -> None:
     status = report.status(NOW, 0.0)
     assert status.state == "online"
     assert status.problems == ()
+
+
+def test_a_bad_picture_is_told_until_frames_were_good_for_a_minute(report: Report) -> None:
+    report.rejected("picture of 1x1 pixels", 100.0)
+    report.sent(frame(1), 159.0)
+    assert report.problem("picture") is not None
+    report.sent(frame(2), 161.0)
+    assert report.problem("picture") is None
+
+
+def test_a_burst_of_frames_is_not_a_rate(report: Report) -> None:
+    for number in range(24):
+        report.sent(frame(number), number / 1000)
+    assert report.status(NOW, 0.1).values["fps"] == 23.0
 
 
 def test_a_change_is_told_once(report: Report) -> None:
