@@ -24,6 +24,8 @@ Handler = Callable[[str, bytes], None]
 
 _STABLE_AFTER_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 10.0
+_PENDING_IS_NORMAL: Final = 10_000
+"""aiomqtt warns of more publishes at once than this; the uplink keeps a whole window on its way."""
 
 log = logs.get(__name__)
 
@@ -152,6 +154,7 @@ class MqttLink:
             timeout=_CONNECT_TIMEOUT_S,
             max_inflight_messages=200,
         )
+        client.pending_calls_threshold = _PENDING_IS_NORMAL
         async with client:
             for topic_filter, qos, _ in self._handlers:
                 await client.subscribe(topic_filter, qos=qos)
