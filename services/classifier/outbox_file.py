@@ -1,0 +1,236 @@
+"""The outbox's SQLite file: one table of messages, a quota, and what goes when it is used up.
+
+Synchronous; every method runs on the one thread that opened the file.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from shared.errors import SettingsError
+
+_APPLICATION_ID: Final = 0x454D4F45
+_VERSION: Final = 1
+_PAGE_BYTES: Final = 4096
+_LOG_BYTES: Final = 8 * 1024 * 1024
+_RESERVE_PAGES: Final = 32
+"""Kept free below the quota, so that deleting always works."""
+_ITEM_PAGES: Final = 6
+"""What an item may need beside its payload: b-tree pages of the table and its two indexes that split."""
+_EVICT_AT_ONCE: Final = 8
+_SCHEMA: Final = """
+CREATE TABLE item (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    kind INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX item_kind_seq ON item (kind, seq);
+"""
+
+
+class Kind(IntEnum):
+    """What an item is."""
+
+    DETECTION = 0
+    FRAME = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message that waits for the cloud. `seq` grows in the order of commit and is never used twice."""
+
+    seq: int
+    id: UUID
+    kind: Kind
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Change:
+    """What one transaction does to the counts; it takes effect with the commit."""
+
+    items: list[int]
+    bytes: list[int]
+    dropped: list[int]
+
+    @staticmethod
+    def none() -> "Change":
+        return Change([0, 0], [0, 0], [0, 0])
+
+
+class OutboxFile:
+    """The SQLite file. Every method runs on the outbox's thread."""
+
+    def __init__(self, path: Path, max_mb: int) -> None:
+        self._quota_pages = max_mb * 1024 * 1024 // _PAGE_BYTES
+        self._limit_pages = self._quota_pages
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+        self.items = [0, 0]
+        self.bytes = [0, 0]
+        for kind, count, total in self._db.execute(
+            "SELECT kind, count(*), sum(length(payload)) FROM item GROUP BY kind"
+        ):
+            self.items[kind] = count
+            self.bytes[kind] = total
+
+    def _prepare(self) -> None:
+        db = self._db
+        db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+        # One program only: two that send from one file would delete what the other believes to hold.
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise sqlite3.OperationalError(f"no write-ahead log on this file system (journal_mode is {mode})")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
+        db.execute(f"PRAGMA max_page_count={self._quota_pages}")
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            db.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID}; PRAGMA user_version={_VERSION}; COMMIT;"
+            )
+        elif version != _VERSION:
+            raise SettingsError(
+                f"the outbox was written by another version of this program (format {version}, this one reads "
+                f"{_VERSION}); run that version until the outbox is empty, or move the file away"
+            )
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # closing tidies; whatever it cannot do, the next start does
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+    def transact(self, actions: list[Callable[["OutboxFile", Change], Any]]) -> tuple[list[Any], Change]:
+        """Run all actions in one transaction, durably committed when this returns.
+
+        Raises:
+            sqlite3.Error: nothing was changed.
+        """
+        change = Change.none()
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            results = [action(self, change) for action in actions]
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        for kind in Kind:
+            self.items[kind] += change.items[kind]
+            self.bytes[kind] += change.bytes[kind]
+        return results, change
+
+    def transact_on_full_disk(self, action: Callable[["OutboxFile", Change], Any]) -> tuple[list[Any], Change]:
+        """As `transact`, within the space that the file and its log already have.
+
+        Raises:
+            sqlite3.Error: nothing was changed.
+        """
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        pages: int = self._db.execute("PRAGMA page_count").fetchone()[0]
+        self._limit_pages = min(self._quota_pages, pages)
+        try:
+            return self.transact([action])
+        finally:
+            self._limit_pages = self._quota_pages
+
+    def put(self, change: Change, kind: Kind, item_id: UUID, payload: bytes) -> bool:
+        if self._db.execute("SELECT 1 FROM item WHERE id = ?", (item_id.bytes,)).fetchone():
+            return True
+        if not self._make_room(change, len(payload)):
+            change.dropped[kind] += 1
+            return False
+        self._db.execute("INSERT INTO item (id, kind, payload) VALUES (?, ?, ?)", (item_id.bytes, kind, payload))
+        change.items[kind] += 1
+        change.bytes[kind] += len(payload)
+        return True
+
+    def _free_pages(self) -> int:
+        pages: int = self._db.execute("PRAGMA page_count").fetchone()[0]
+        unused: int = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return self._limit_pages - (pages - unused)
+
+    def _make_room(self, change: Change, size: int) -> bool:
+        """Whether `size` bytes fit now, after the oldest frames went if they had to. Nothing goes in vain."""
+        needed = size // (_PAGE_BYTES - 4) + 1 + _ITEM_PAGES + _RESERVE_PAGES
+        missing = needed - self._free_pages()
+        if missing <= 0:
+            return True
+        frame_bytes = self.bytes[Kind.FRAME] + change.bytes[Kind.FRAME]
+        if missing * _PAGE_BYTES > frame_bytes:
+            return False
+        while missing > 0:
+            oldest = self._db.execute(
+                "SELECT seq, length(payload) FROM item WHERE kind = ? ORDER BY seq LIMIT ?",
+                (Kind.FRAME, _EVICT_AT_ONCE),
+            ).fetchall()
+            if not oldest:
+                return False
+            for seq, length in oldest:
+                self._db.execute("DELETE FROM item WHERE seq = ?", (seq,))
+                change.items[Kind.FRAME] -= 1
+                change.bytes[Kind.FRAME] -= length
+                change.dropped[Kind.FRAME] += 1
+                missing = needed - self._free_pages()
+                if missing <= 0:
+                    break
+        return True
+
+    def delete(self, change: Change, ids: Iterable[UUID]) -> int:
+        deleted = 0
+        for item_id in ids:
+            row = self._db.execute(
+                "DELETE FROM item WHERE id = ? RETURNING kind, length(payload)", (item_id.bytes,)
+            ).fetchone()
+            if row is not None:
+                kind, length = row
+                change.items[kind] -= 1
+                change.bytes[kind] -= length
+                deleted += 1
+        return deleted
+
+    def after(self, kind: Kind, seq: int, limit: int, max_bytes: int) -> list[Item]:
+        found: list[Item] = []
+        total = 0
+        rows = self._db.execute(
+            "SELECT seq, id, payload FROM item WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?", (kind, seq, limit)
+        )
+        for item_seq, item_id, payload in rows:
+            total += len(payload)
+            if found and total > max_bytes:
+                break
+            found.append(Item(item_seq, UUID(bytes=item_id), kind, payload))
+        rows.close()
+        return found
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file and its log, so that they can still be looked at; return the new name."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    number = 0
+    while True:
+        aside = path.with_name(f"{path.name}.damaged-{stamp}" + (f"-{number}" if number else ""))
+        if not aside.exists():
+            break
+        number += 1
+    for suffix in ("-wal", "-shm"):
+        log_file = path.with_name(path.name + suffix)
+        if log_file.exists():
+            log_file.rename(aside.with_name(aside.name + suffix))
+    path.rename(aside)
+    return aside

@@ -1,0 +1,238 @@
+"""Sends what the outbox holds to the cloud, and deletes there what the cloud says it has stored.
+
+A broker's receipt counts for nothing here: an item leaves the outbox when its id comes back on the device's `ack`
+topic, which ingest publishes after its commit. Until then it is sent again: after a time, and at each reconnect.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+from uuid import UUID
+
+from services.classifier.delivery_settings import UplinkSettings
+from services.classifier.outbox import Outbox, OutboxError
+from services.classifier.outbox_file import Item, Kind
+from services.classifier.window import Flight, Window
+from shared import logs
+from shared.backoff import Backoff
+from shared.errors import BadMessage
+from shared.messages import Problem, StatusValue, decode_ack
+from shared.metrics import Metrics
+from shared.mqtt import MqttLink, NotConnected
+from shared.topics import Topics
+
+_READ_ITEMS: Final = 256
+_READ_BYTES: Final = 2 * 1024 * 1024
+_BROKER_TAKES_WITHIN_S: Final = 60.0
+_SILENCE_IS_TOLD_AFTER_S: Final = 60.0
+
+log = logs.get(__name__)
+
+
+class Uplink:
+    """The way out of the outbox. Make it before the link runs: it subscribes."""
+
+    def __init__(
+        self,
+        settings: UplinkSettings,
+        outbox: Outbox,
+        link: MqttLink,
+        topics: Topics,
+        device: str,
+        metrics: Metrics,
+    ) -> None:
+        self._outbox = outbox
+        self._link = link
+        self._topics = topics
+        self._device = device
+        self._window = Window(settings.window, settings.window_mb * 1024 * 1024, settings.resend_after_s)
+        self._read: dict[Kind, deque[Item]] = {kind: deque() for kind in Kind}
+        self._read_up_to = dict.fromkeys(Kind, 0)
+        self._connection = 0
+        self._sending: set[asyncio.Task[None]] = set()
+        self._confirmed: list[UUID] = []
+        self._confirmed_some = asyncio.Event()
+        # One event wakes the sender, whatever happened: something was put, confirmed, or the link came back.
+        self._wake = outbox.filled
+        self._loop = asyncio.get_running_loop()
+        self._acked = 0
+        self._resent = 0
+        self._acked_counter = metrics.counter("uplink_acked", "Messages that the cloud has stored.")
+        self._unknown_counter = metrics.counter("uplink_acked_unknown", "Confirmed ids that the outbox did not hold.")
+        self._sent_counter = metrics.counter("uplink_sent", "Messages sent, repeated ones too.")
+        self._resent_counter = metrics.counter("uplink_resent", "Messages sent again.")
+        self._error_counter = metrics.counter("uplink_publish_errors", "Messages that the broker did not take.")
+        self._bad_counter = metrics.counter("uplink_bad_acks", "Acknowledgements that could not be read.")
+        in_flight = metrics.gauge("uplink_in_flight", "Messages sent and not yet stored in the cloud.")
+        in_flight.set_function(lambda: len(self._window))
+        link.subscribe(topics.ack(device), self._on_ack, qos=1)
+        link.on_connect(self._wake.set)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._delete_confirmed(), name="uplink deletes")
+                await self._send(tasks)
+        finally:
+            if self._confirmed:
+                try:
+                    await self._outbox.delete(self._confirmed)
+                except OutboxError as error:  # they are sent once more after the next start, and confirmed again
+                    log.warning("confirmed messages stay in the outbox", count=len(self._confirmed), error=str(error))
+
+    def status_values(self) -> dict[str, StatusValue]:
+        """Counters and readings for this device's status."""
+        depth = self._outbox.depth()
+        return {
+            "outbox_detections": depth.detections,
+            "outbox_frames": depth.frames,
+            "outbox_bytes": depth.bytes,
+            "outbox_dropped_detections": self._outbox.dropped_detections,
+            "outbox_dropped_frames": self._outbox.dropped_frames,
+            "uplink_in_flight": len(self._window),
+            "uplink_acked": self._acked,
+            "uplink_resent": self._resent,
+            "uplink_connected": self._link.connected.is_set(),
+        }
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What a person should know about the way to the cloud."""
+        found: list[Problem] = []
+        waiting = self._window.waiting_s(self._loop.time())
+        if not self._link.connected.is_set():
+            found.append(
+                Problem(
+                    title="The cloud's broker is out of reach",
+                    cause=f"{self._link.address}: {self._link.last_error}"[:512],
+                    next_step="Nothing is lost while the outbox has room. Check the network and the broker's address.",
+                )
+            )
+        elif waiting > _SILENCE_IS_TOLD_AFTER_S:
+            found.append(
+                Problem(
+                    title="The cloud does not confirm what it is sent",
+                    cause=f"The broker at {self._link.address} takes messages, but for {waiting:.0f} s none was "
+                    "confirmed as stored.",
+                    next_step="See whether ingest and its database run, and whether this device's broker user may "
+                    f"write to {self._topics.detections(self._device)} and read {self._topics.ack(self._device)}.",
+                )
+            )
+        if self._outbox.problem is not None:
+            found.append(
+                Problem(
+                    title="The outbox cannot be written to",
+                    cause=self._outbox.problem[:512],
+                    next_step="Free some space on this device's disk, or see whether the disk still works.",
+                )
+            )
+        elif self._outbox.dropped_detections or self._outbox.dropped_frames:
+            found.append(
+                Problem(
+                    title="The outbox was full",
+                    cause=f"{self._outbox.dropped_frames} frames and {self._outbox.dropped_detections} detections "
+                    "were dropped since the start.",
+                    next_step="Bring the cloud back into reach, or give the outbox more space (outbox.max_mb).",
+                )
+            )
+        return tuple(found)
+
+    async def _send(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            await self._link.connected.wait()
+            self._wake.clear()
+            if self._connection != self._link.connections:
+                self._connection = self._link.connections
+                for task in self._sending:  # those of the connection that is gone
+                    task.cancel()
+                self._publish_all(tasks, self._window.all_again())
+            self._publish_all(tasks, self._window.due(self._loop.time()))
+            try:
+                await self._fill(tasks)
+            except OutboxError as error:
+                log.warning("the outbox cannot be read", error=str(error))
+            wait_s = self._window.next_due_in(self._loop.time())
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait_s)
+            except TimeoutError:
+                continue
+
+    async def _fill(self, tasks: asyncio.TaskGroup) -> None:
+        """Send what the outbox holds, oldest first, as far as the window has room."""
+        more = set(Kind)
+        while self._link.connected.is_set() and self._connection == self._link.connections:
+            heads: list[Item] = []
+            for kind in Kind:
+                waiting = self._read[kind]
+                if not waiting and kind in more:
+                    waiting.extend(await self._outbox.after(kind, self._read_up_to[kind], _READ_ITEMS, _READ_BYTES))
+                    if waiting:
+                        self._read_up_to[kind] = waiting[-1].seq
+                    else:
+                        more.remove(kind)  # what is put from now on wakes the sender again
+                if waiting:
+                    heads.append(waiting[0])
+            item = min((i for i in heads if self._window.has_room_for(i)), key=lambda i: i.seq, default=None)
+            if item is None:
+                return
+            self._read[item.kind].popleft()
+            self._publish_all(tasks, [self._window.add(item)])
+
+    def _publish_all(self, tasks: asyncio.TaskGroup, flights: list[Flight]) -> None:
+        # Tasks start in the order in which they are made, and each hands its message over before it waits: the
+        # messages leave in order without waiting for one another.
+        for flight in flights:
+            flight.sendings += 1
+            self._sent_counter.inc()
+            if flight.sendings > 1:
+                self._resent += 1
+                self._resent_counter.inc()
+            task = tasks.create_task(self._publish(flight), name="uplink publish")
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _publish(self, flight: Flight) -> None:
+        item = flight.item
+        topic = (
+            self._topics.detections(self._device)
+            if item.kind is Kind.DETECTION
+            else self._topics.frames(self._device, item.id)
+        )
+        try:
+            await self._link.publish(topic, item.payload, qos=1, timeout_s=_BROKER_TAKES_WITHIN_S)
+        except NotConnected:  # the link tells about itself; the item is sent again
+            self._error_counter.inc()
+        self._window.taken(flight, self._loop.time())
+
+    def _on_ack(self, topic: str, payload: bytes) -> None:
+        try:
+            ids = decode_ack(topic, payload)
+        except BadMessage as error:
+            self._bad_counter.inc()
+            log.warning("an acknowledgement cannot be read", error=str(error))
+            return
+        self._window.confirm(ids, self._loop.time())
+        # Also what is not on its way: it may have been sent before this program was started again.
+        self._confirmed.extend(ids)
+        self._confirmed_some.set()
+        self._wake.set()
+
+    async def _delete_confirmed(self) -> None:
+        backoff = Backoff(0.5, 10.0)
+        while True:
+            await self._confirmed_some.wait()
+            self._confirmed_some.clear()
+            ids = self._confirmed[:]
+            try:
+                deleted = await self._outbox.delete(ids)
+            except OutboxError as error:
+                delay = backoff.next_delay()
+                log.warning("confirmed messages cannot be deleted yet", error=str(error), retry_in_s=round(delay, 2))
+                await asyncio.sleep(delay)
+                self._confirmed_some.set()
+                continue
+            backoff.succeeded()
+            del self._confirmed[: len(ids)]
+            self._acked += deleted
+            self._acked_counter.inc(deleted)
+            self._unknown_counter.inc(len(ids) - deleted)
