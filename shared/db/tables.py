@@ -135,6 +135,11 @@ dead_letters = Table(
     Column("reason", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("payload_bytes", BigInteger, nullable=False, comment="full length; the payload kept may be shorter"),
+    Column(
+        "digest", LargeBinary, nullable=False, comment="SHA-256 of topic and payload: what is sent again is kept once"
+    ),
+    Column("times", BigInteger, nullable=False, server_default="1", comment="how often it came"),
     Index("dead_letters_received_at", "received_at"),
+    Index("dead_letters_digest", "digest", unique=True),
     comment="What was refused, with the reason. Nothing that arrives vanishes.",
 )

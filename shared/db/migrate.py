@@ -1,0 +1,93 @@
+"""Brings a database to the newest schema. May be started by several programs at once: one works, the others wait."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from shared import logs
+from shared.backoff import Backoff
+from shared.db.engine import create_engine
+from shared.db.faults import Fault, describe, fault_of
+from shared.errors import EmotionEdgeError
+from shared.settings import DatabaseSettings
+
+_LOCK: Final = 0x656D6F6D
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+log = logs.get(__name__)
+
+Progress = Callable[[str], None]
+"""Told, in words, what is being done."""
+
+
+class MigrationError(EmotionEdgeError):
+    """The database could not be brought to the newest schema; it is as it was."""
+
+
+async def upgrade(settings: DatabaseSettings, progress: Progress | None = None, *, wait_s: float = 0.0) -> None:
+    """Apply the migrations that the database lacks, all in one transaction.
+
+    Args:
+        settings: where the database is.
+        progress: called on this event loop with each step.
+        wait_s: how long to wait for a database that is not there yet.
+
+    Raises:
+        MigrationError: if the database is out of reach, or a migration fails.
+        SettingsError: if the settings do not fit.
+    """
+    loop = asyncio.get_running_loop()
+
+    def tell(step: str) -> None:
+        log.info(step)
+        if progress is not None:
+            loop.call_soon_threadsafe(progress, step)
+
+    # Alembic reads its scripts from disk as it goes, which must not be done on the caller's loop.
+    await asyncio.to_thread(lambda: asyncio.run(_upgrade(settings, tell, wait_s)))
+
+
+async def _upgrade(settings: DatabaseSettings, tell: Progress, wait_s: float) -> None:
+    engine = create_engine(settings, application="emotion-edge migrate", statement_timeout_s=None)
+    where = engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + wait_s
+    backoff = Backoff(0.25, 2.0)
+    try:
+        while True:
+            try:
+                async with engine.begin() as connection:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                    await connection.run_sync(_apply, tell)
+            except Exception as error:
+                if fault_of(error) is not Fault.RETRY or loop.time() >= give_up_at:
+                    raise MigrationError(
+                        f"the database at {where} cannot be brought to the newest schema: {describe(error)}. "
+                        "See whether it runs, and whether this user may make tables in it."
+                    ) from error
+                tell(f"waiting for the database at {where}")
+                await asyncio.sleep(backoff.next_delay())
+            else:
+                return
+    finally:
+        await engine.dispose()
+
+
+def _apply(connection: Connection, tell: Progress) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current == newest:
+        tell(f"the database has the newest schema ({newest})")
+        return
+    tell(f"the database's schema goes from {current or 'nothing'} to {newest}")
+    command.upgrade(config, "head")
