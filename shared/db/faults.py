@@ -48,7 +48,10 @@ def describe(error: BaseException) -> str:
     """The error in one line, without SQLAlchemy's statement and parameters (they may hold people's data)."""
     *_, last = _causes(error)
     lines = str(last).splitlines()
-    return f"{type(last).__name__}: {lines[0]}" if lines else type(last).__name__
+    told = f"{type(last).__name__}: {lines[0]}" if lines else type(last).__name__
+    if isinstance(last, asyncpg.UndefinedTableError):
+        told += "; make the tables with `emotion-edge migrate`"
+    return told
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

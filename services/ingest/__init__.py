@@ -1,0 +1,1 @@
+"""Stores what devices send, and tells them what is stored."""
