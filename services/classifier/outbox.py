@@ -27,7 +27,7 @@ from shared.errors import EmotionEdgeError, SettingsError
 from shared.metrics import Metrics
 
 _BATCH_REQUESTS: Final = 256
-_BATCH_BYTES: Final = 4 * 1024 * 1024
+_BATCH_BYTES: Final = 1024 * 1024
 log = logs.get(__name__)
 
 
@@ -62,7 +62,7 @@ class Outbox:
         self.dropped_detections = 0
         self.dropped_frames = 0
         self.problem: str | None = None
-        """Why nothing can be put now, in words; None while it can."""
+        """What keeps the outbox from growing up to its quota, in words; None while nothing does."""
         self.filled = asyncio.Event()
         """Set by each commit that added something; the one who reads clears it."""
         self._settings = settings
@@ -209,6 +209,8 @@ class Outbox:
     def _commit(self, file: OutboxFile, batch: list[_Request]) -> None:
         began = time.perf_counter()
         try:
+            if file.disk_is_full:
+                file.look_for_space()
             results, change = file.transact([request.action for request in batch])
         except Exception:
             # One request may be to blame: each is tried alone, where its error is told.
@@ -223,7 +225,8 @@ class Outbox:
             try:
                 results, change = file.transact([request.action])
             except sqlite3.OperationalError:
-                results, change = file.transact_on_full_disk(request.action)
+                file.do_without_space()
+                results, change = file.transact([request.action])
         except sqlite3.Error as error:
             self._failed(file, request, error)
         except Exception as error:
@@ -233,22 +236,30 @@ class Outbox:
 
     def _succeeded(self, file: OutboxFile, batch: list[_Request], results: list[Any], change: Change) -> None:
         puts = any(request.drops is not None for request in batch)
-        if puts and self.problem is not None:
-            self.problem = None
-            log.info("the outbox can be written to again", file=str(self.path))
+        if puts:
+            self._tell("the disk is full" if file.disk_is_full else None)
         self._publish_counts(file, change)
         self._post(self._answer, batch, results, puts)
 
     def _failed(self, file: OutboxFile, request: _Request, error: sqlite3.Error) -> None:
         told = OutboxError(f"the outbox {self.path} cannot be changed: {error}")
         if request.drops is not None:
-            if self.problem is None:
-                log.error("the outbox cannot be written to; what comes is dropped until it can", error=str(told))
-            self.problem = str(error)
+            self._tell(str(error))
             change = Change.none()
             change.dropped[request.drops] = 1
             self._publish_counts(file, change)
         self._post(_finish, request.done, None, told)
+
+    def _tell(self, problem: str | None) -> None:
+        if problem is None and self.problem is not None:
+            log.info("the outbox has space again", file=str(self.path))
+        if problem is not None and self.problem is None:
+            log.error(
+                "the outbox cannot grow: the oldest frames make room, what finds none is dropped",
+                file=str(self.path),
+                error=problem,
+            )
+        self.problem = problem
 
     def _publish_counts(self, file: OutboxFile, change: Change) -> None:
         self._depth = OutboxDepth(file.items[Kind.DETECTION], file.items[Kind.FRAME], sum(file.bytes))

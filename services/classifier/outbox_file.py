@@ -5,6 +5,7 @@ Synchronous; every method runs on the one thread that opened the file.
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,11 @@ from shared.errors import SettingsError
 _APPLICATION_ID: Final = 0x454D4F45
 _VERSION: Final = 1
 _PAGE_BYTES: Final = 4096
-_LOG_BYTES: Final = 8 * 1024 * 1024
+_LOG_PAGES: Final = 512
+"""After so many pages in the write-ahead log they go to the file."""
+_SPARE_BYTES: Final = 4 * 1024 * 1024
+"""More than the log ever holds: as much as the file may still have to grow when the disk is full."""
+_LOOK_FOR_SPACE_EVERY_S: Final = 5.0
 _RESERVE_PAGES: Final = 32
 """Kept free below the quota, so that deleting always works."""
 _ITEM_PAGES: Final = 6
@@ -71,6 +76,9 @@ class OutboxFile:
     def __init__(self, path: Path, max_mb: int) -> None:
         self._quota_pages = max_mb * 1024 * 1024 // _PAGE_BYTES
         self._limit_pages = self._quota_pages
+        self._spare = path.with_name(path.name + ".spare")
+        self._looked_for_space_at = float("-inf")
+        self.disk_is_full = False
         self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         try:
             self._prepare()
@@ -84,6 +92,8 @@ class OutboxFile:
         ):
             self.items[kind] = count
             self.bytes[kind] = total
+        with contextlib.suppress(sqlite3.Error):  # a full disk is met again, and told, by the first put
+            self.look_for_space()
 
     def _prepare(self) -> None:
         db = self._db
@@ -94,7 +104,8 @@ class OutboxFile:
         if mode != "wal":
             raise sqlite3.OperationalError(f"no write-ahead log on this file system (journal_mode is {mode})")
         db.execute("PRAGMA synchronous=FULL")
-        db.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
+        db.execute(f"PRAGMA journal_size_limit={_SPARE_BYTES}")
+        db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         db.execute(f"PRAGMA max_page_count={self._quota_pages}")
         found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -135,19 +146,41 @@ class OutboxFile:
             self.bytes[kind] += change.bytes[kind]
         return results, change
 
-    def transact_on_full_disk(self, action: Callable[["OutboxFile", Change], Any]) -> tuple[list[Any], Change]:
-        """As `transact`, within the space that the file and its log already have.
+    def do_without_space(self) -> None:
+        """The disk is full: from now on only the space is used that the file and its log have.
+
+        The file may still have to grow by what is in the log; for that the spare file is given up.
 
         Raises:
-            sqlite3.Error: nothing was changed.
+            sqlite3.Error: if that is not enough.
         """
-        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        self.disk_is_full = True
+        self._looked_for_space_at = time.monotonic()
+        with contextlib.suppress(OSError):
+            self._spare.unlink(missing_ok=True)
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         pages: int = self._db.execute("PRAGMA page_count").fetchone()[0]
         self._limit_pages = min(self._quota_pages, pages)
+
+    def look_for_space(self) -> None:
+        """Set the spare file aside if the disk has room for it, now and then; while it has, the file may grow."""
+        now = time.monotonic()
+        if self._has_spare() or now - self._looked_for_space_at < _LOOK_FOR_SPACE_EVERY_S:
+            return
+        self._looked_for_space_at = now
         try:
-            return self.transact([action])
-        finally:
+            self._spare.write_bytes(bytes(_SPARE_BYTES))
+        except OSError:
+            self.do_without_space()
+        else:
+            self.disk_is_full = False
             self._limit_pages = self._quota_pages
+
+    def _has_spare(self) -> bool:
+        try:
+            return self._spare.stat().st_size == _SPARE_BYTES
+        except OSError:
+            return False
 
     def put(self, change: Change, kind: Kind, item_id: UUID, payload: bytes) -> bool:
         if self._db.execute("SELECT 1 FROM item WHERE id = ?", (item_id.bytes,)).fetchone():

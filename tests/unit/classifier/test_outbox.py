@@ -30,7 +30,7 @@ async def contents(outbox: Outbox, kind: Kind) -> list[Item]:
 
 
 def bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".spare")
 
 
 def set_aside_in(folder: Path) -> list[bytes]:
