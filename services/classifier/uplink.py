@@ -6,6 +6,7 @@ topic, which ingest publishes after its commit. Until then it is sent again: aft
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +25,8 @@ from shared.topics import Topics
 _READ_ITEMS: Final = 256
 _READ_BYTES: Final = 2 * 1024 * 1024
 _BROKER_TAKES_WITHIN_S: Final = 60.0
+_BREAKS_UNTIL_PARKED: Final = 3
+_PARKED_FOR_S: Final = 600.0
 _SILENCE_IS_TOLD_AFTER_S: Final = 60.0
 
 log = logs.get(__name__)
@@ -49,7 +52,11 @@ class Uplink:
         self._read: dict[Kind, deque[Item]] = {kind: deque() for kind in Kind}
         self._read_up_to = dict.fromkeys(Kind, 0)
         self._connection = 0
+        self._careful = False
+        self._confirmations_before = -1
         self._sending: set[asyncio.Task[None]] = set()
+        self._parked: dict[UUID, tuple[Item, float]] = {}
+        """What the broker hangs up at (too large for it, as a rule), and when it is tried again."""
         self._confirmed: list[UUID] = []
         self._confirmed_some = asyncio.Event()
         # One event wakes the sender, whatever happened: something was put, confirmed, or the link came back.
@@ -65,6 +72,8 @@ class Uplink:
         self._bad_counter = metrics.counter("uplink_bad_acks", "Acknowledgements that could not be read.")
         in_flight = metrics.gauge("uplink_in_flight", "Messages sent and not yet stored in the cloud.")
         in_flight.set_function(lambda: len(self._window))
+        parked = metrics.gauge("uplink_parked", "Messages put aside because the broker hangs up at them.")
+        parked.set_function(lambda: len(self._parked))
         link.subscribe(topics.ack(device), self._on_ack, qos=1)
         link.on_connect(self._wake.set)
 
@@ -93,6 +102,7 @@ class Uplink:
             "uplink_in_flight": len(self._window),
             "uplink_acked": self._acked,
             "uplink_resent": self._resent,
+            "uplink_parked": len(self._parked),
             "uplink_connected": self._link.connected.is_set(),
         }
 
@@ -116,6 +126,15 @@ class Uplink:
                     "confirmed as stored.",
                     next_step="See whether ingest and its database run, and whether this device's broker user may "
                     f"write to {self._topics.detections(self._device)} and read {self._topics.ack(self._device)}.",
+                )
+            )
+        if self._parked:
+            largest = max(len(item.payload) for item, _ in self._parked.values())
+            found.append(
+                Problem(
+                    title="The cloud's broker hangs up at some messages",
+                    cause=f"{len(self._parked)} messages, the largest of {largest} bytes, are kept and tried again.",
+                    next_step="See whether the broker's size limit (max_packet_size) is large enough for pictures.",
                 )
             )
         if self._outbox.problem is not None:
@@ -143,19 +162,67 @@ class Uplink:
             self._wake.clear()
             if self._connection != self._link.connections:
                 self._connection = self._link.connections
-                for task in self._sending:  # those of the connection that is gone
-                    task.cancel()
-                self._publish_all(tasks, self._window.all_again())
-            self._publish_all(tasks, self._window.due(self._loop.time()))
-            try:
-                await self._fill(tasks)
-            except OutboxError as error:
-                log.warning("the outbox cannot be read", error=str(error))
+                self._begin_connection(tasks)
+            if not self._careful:
+                self._publish_all(tasks, self._window.due(self._loop.time()))
+                self._try_parked_again(tasks)
+                try:
+                    await self._fill(tasks)
+                except OutboxError as error:
+                    log.warning("the outbox cannot be read", error=str(error))
             wait_s = self._window.next_due_in(self._loop.time())
             try:
                 await asyncio.wait_for(self._wake.wait(), wait_s)
             except TimeoutError:
                 continue
+
+    def _begin_connection(self, tasks: asyncio.TaskGroup) -> None:
+        for task in self._sending:  # those of the connection that is gone
+            task.cancel()
+        # A connection that ended before anything was confirmed may have ended because of one of the messages. To
+        # learn which, they are sent one by one; whatever one waits for is then the broker's answer to it alone.
+        fruitless = self._window.confirmations == self._confirmations_before
+        self._confirmations_before = self._window.confirmations
+        again = self._without_suspects(self._window.all_again())
+        self._careful = fruitless and len(again) > 0 and again[0].sendings > 0
+        if self._careful:
+            self._start(tasks, self._publish_one_by_one(again))
+        else:
+            self._publish_all(tasks, again)
+
+    async def _publish_one_by_one(self, flights: list[Flight]) -> None:
+        for flight in flights:
+            if flight.item.id in self._window:  # it may have been confirmed meanwhile
+                self._count_sending(flight)
+                await self._publish(flight)
+                if not self._link.connected.is_set():
+                    return
+        self._careful = False
+        self._wake.set()
+
+    def _without_suspects(self, flights: list[Flight]) -> list[Flight]:
+        """Put aside, for a time, what one connection after the other ended at: it must not stop all the others."""
+        for flight in [flight for flight in flights if flight.broken >= _BREAKS_UNTIL_PARKED]:
+            item = flight.item
+            self._window.take_out(flight)
+            flights.remove(flight)
+            self._parked[item.id] = (item, self._loop.time() + _PARKED_FOR_S)
+            log.error(
+                "the broker hangs up at a message; it stays in the outbox and is tried again later",
+                broker=self._link.address,
+                id=str(item.id),
+                kind=item.kind.name.lower(),
+                bytes=len(item.payload),
+                error=self._link.last_error,
+            )
+        return flights
+
+    def _try_parked_again(self, tasks: asyncio.TaskGroup) -> None:
+        now = self._loop.time()
+        for item_id, (item, again_at) in list(self._parked.items()):
+            if again_at <= now and self._window.has_room_for(item):
+                del self._parked[item_id]
+                self._publish_all(tasks, [self._window.add(item)])
 
     async def _fill(self, tasks: asyncio.TaskGroup) -> None:
         """Send what the outbox holds, oldest first, as far as the window has room."""
@@ -182,14 +249,21 @@ class Uplink:
         # Tasks start in the order in which they are made, and each hands its message over before it waits: the
         # messages leave in order without waiting for one another.
         for flight in flights:
-            flight.sendings += 1
-            self._sent_counter.inc()
-            if flight.sendings > 1:
-                self._resent += 1
-                self._resent_counter.inc()
-            task = tasks.create_task(self._publish(flight), name="uplink publish")
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._count_sending(flight)
+            self._start(tasks, self._publish(flight))
+
+    def _count_sending(self, flight: Flight) -> None:
+        flight.sendings += 1
+        flight.handed_over = True
+        self._sent_counter.inc()
+        if flight.sendings > 1:
+            self._resent += 1
+            self._resent_counter.inc()
+
+    def _start(self, tasks: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
+        task = tasks.create_task(work, name="uplink publish")
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def _publish(self, flight: Flight) -> None:
         item = flight.item
@@ -200,8 +274,10 @@ class Uplink:
         )
         try:
             await self._link.publish(topic, item.payload, qos=1, timeout_s=_BROKER_TAKES_WITHIN_S)
-        except NotConnected:  # the link tells about itself; the item is sent again
+        except NotConnected:  # the link tells about itself; the item is sent again, at the latest after a reconnect
             self._error_counter.inc()
+            if not self._link.connected.is_set():
+                return
         self._window.taken(flight, self._loop.time())
 
     def _on_ack(self, topic: str, payload: bytes) -> None:
@@ -212,6 +288,8 @@ class Uplink:
             log.warning("an acknowledgement cannot be read", error=str(error))
             return
         self._window.confirm(ids, self._loop.time())
+        for item_id in ids:
+            self._parked.pop(item_id, None)
         # Also what is not on its way: it may have been sent before this program was started again.
         self._confirmed.extend(ids)
         self._confirmed_some.set()

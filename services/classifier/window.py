@@ -14,6 +14,10 @@ class Flight:
     item: Item
     since: float | None = None
     sendings: int = 0
+    handed_over: bool = False
+    """It is being sent on this connection and the broker has not taken it yet."""
+    broken: int = 0
+    """Connections that ended when this alone had been handed over."""
 
 
 class Window:
@@ -35,6 +39,7 @@ class Window:
         self._counts = {Kind.FRAME: 0, Kind.DETECTION: 0}
         self._bytes = {Kind.FRAME: 0, Kind.DETECTION: 0}
         self._confirmed_at = float("-inf")
+        self.confirmations = 0
         self._probed_at = float("-inf")
 
     def __len__(self) -> int:
@@ -65,25 +70,36 @@ class Window:
     def taken(self, flight: Flight, now: float) -> None:
         """The broker has it: the time to its confirmation runs from now."""
         flight.since = now
+        flight.handed_over = False
 
     def confirm(self, ids: Iterable[UUID], now: float) -> int:
         """The cloud has stored these; return how many were on their way."""
         known = 0
         for item_id in ids:
-            flight = self._flights.pop(item_id, None)
+            flight = self._flights.get(item_id)
             if flight is not None:
-                self._counts[flight.item.kind] -= 1
-                self._bytes[flight.item.kind] -= len(flight.item.payload)
+                self.take_out(flight)
                 known += 1
         self._confirmed_at = now
+        self.confirmations += known
         return known
 
     def all_again(self) -> list[Flight]:
         """After a reconnect: everything that is unconfirmed, oldest first; what was sent before may not have come."""
         again = sorted(self._flights.values(), key=lambda flight: flight.item.seq)
+        handed_over = [flight for flight in again if flight.handed_over]
+        if len(handed_over) == 1:
+            handed_over[0].broken += 1
         for flight in again:
             flight.since = None
+            flight.handed_over = False
         return again
+
+    def take_out(self, flight: Flight) -> None:
+        """Give up the place of something that is not to be sent for now."""
+        if self._flights.pop(flight.item.id, None) is not None:
+            self._counts[flight.item.kind] -= 1
+            self._bytes[flight.item.kind] -= len(flight.item.payload)
 
     def due(self, now: float) -> list[Flight]:
         """What must be sent again now, oldest first."""

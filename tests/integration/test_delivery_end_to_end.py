@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -110,7 +112,7 @@ async def test_broker_killed_midway_loses_nothing_and_doubles_nothing(
         frames = await put_frames(outbox, 50)
         for _ in range(2):
             before = await rows.count("detections")
-            await until(lambda before=before: _more_than(rows, before))  # type: ignore[misc]  # a lambda in a loop
+            await until(partial(_more_than, rows, before))
             await asyncio.to_thread(own_mosquitto.kill)
             events += await put_detections(outbox, 300)
             await asyncio.to_thread(own_mosquitto.start)
@@ -121,6 +123,46 @@ async def test_broker_killed_midway_loses_nothing_and_doubles_nothing(
 
 async def _more_than(rows: Rows, count: int) -> bool:
     return await rows.count("detections") > count
+
+
+async def test_ingest_killed_midway_loses_nothing(
+    mqtt_settings: MqttSettings, database: DatabaseSettings, rows: Rows, tmp_path: Path
+) -> None:
+    async with edge(mqtt_settings, tmp_path) as outbox:
+        events: list[UUID] = []
+        frames: list[UUID] = []
+        for _ in range(3):
+            before = await rows.count("detections")
+            process = await start_ingest(mqtt_settings, database)
+            events += await put_detections(outbox, 400)
+            frames += await put_frames(outbox, 20)
+            await until(partial(_more_than, rows, before))
+            process.kill()
+            await process.wait()
+        process = await start_ingest(mqtt_settings, database)
+        await until(lambda: outbox.depth().detections == outbox.depth().frames == 0)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 5) == 0
+    assert sorted(await rows.ids("detections")) == sorted(events)
+    assert sorted(await rows.ids("frames")) == sorted(frames)
+
+
+async def start_ingest(mqtt: MqttSettings, database: DatabaseSettings) -> asyncio.subprocess.Process:
+    """Ingest as a process of its own, as in a deployment."""
+    program = """
+from services.ingest.main import run
+from services.ingest.settings import IngestSettings
+from shared.runner import run_service
+from shared.settings import load
+settings = load(IngestSettings)
+raise SystemExit(run_service("ingest", settings.log, lambda: run(settings)))
+"""
+    environment = os.environ | {
+        "EMOTION_MQTT__PORT": str(mqtt.port),
+        "EMOTION_MQTT__TOPIC_PREFIX": mqtt.topic_prefix,
+        "EMOTION_DATABASE__URL": database.url.get_secret_value(),
+    }
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment)
 
 
 async def test_postgres_restarted_midway_loses_nothing(

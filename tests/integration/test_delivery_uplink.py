@@ -220,3 +220,26 @@ async def test_broker_killed_midway_loses_nothing(own_mosquitto: Mosquitto, tmp_
         await asyncio.to_thread(own_mosquitto.start)
         await until(lambda: outbox.depth().detections == 0)
         assert set(cloud.times) == set(ids)
+
+
+async def test_message_that_the_broker_hangs_up_at_does_not_stop_the_others(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path, "max_packet_size 20000")
+    await asyncio.to_thread(broker.start)
+    try:
+        async with (
+            cloud_at(broker.settings) as cloud,
+            open_outbox(tmp_path / "o.db", OutboxSettings(), Metrics("classifier")) as outbox,
+        ):
+            first = await put(outbox, 20)
+            await put(outbox, 1, frames=True)
+            last = await put(outbox, 20)
+            async with uplink_to(broker.settings, outbox, UplinkSettings()) as uplink:
+                await until(lambda: outbox.depth().detections == 0)
+                assert uplink.status_values()["uplink_parked"] == 1
+                assert [problem.title for problem in uplink.problems()] == [
+                    "The cloud's broker hangs up at some messages"
+                ]
+            assert set(cloud.times) == {*first, *last}
+            assert outbox.depth().frames == 1
+    finally:
+        broker.kill()
