@@ -147,7 +147,33 @@ async def test_ingest_killed_midway_loses_nothing(
     assert sorted(await rows.ids("frames")) == sorted(frames)
 
 
-async def start_ingest(mqtt: MqttSettings, database: DatabaseSettings) -> asyncio.subprocess.Process:
+async def test_what_ingest_holds_while_the_database_cannot_take_it_is_not_confirmed(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    health = HealthSettings(port=free_port())
+    async with edge(mqtt_settings, tmp_path) as outbox:
+        process = await start_ingest(mqtt_settings, database_settings, health.port)  # there are no tables yet
+        await until(lambda: _answers(health))
+        events = await put_detections(outbox, 50)
+        retries = 'emotion_ingest_retries_total{kind="detection"}'
+        await until(lambda: _at_least(health, retries, 3))
+        assert outbox.depth().detections == 50
+        process.kill()
+        await process.wait()
+        await upgrade(database_settings)
+        async with ingest(ingest_settings(mqtt_settings, database_settings)):
+            await until(lambda: outbox.depth().detections == 0)
+    async with rows_of(database_settings) as rows:
+        assert sorted(await rows.ids("detections")) == sorted(events)
+
+
+async def _at_least(health: HealthSettings, name: str, value: float) -> bool:
+    return await _metric(health.port, name) >= value
+
+
+async def start_ingest(
+    mqtt: MqttSettings, database: DatabaseSettings, health_port: int = 0
+) -> asyncio.subprocess.Process:
     """Ingest as a process of its own, as in a deployment."""
     program = """
 from services.ingest.main import run
@@ -160,6 +186,7 @@ raise SystemExit(run_service("ingest", settings.log, lambda: run(settings)))
     environment = os.environ | {
         "EMOTION_MQTT__PORT": str(mqtt.port),
         "EMOTION_MQTT__TOPIC_PREFIX": mqtt.topic_prefix,
+        "EMOTION_HEALTH__PORT": str(health_port),
         "EMOTION_DATABASE__URL": database.url.get_secret_value(),
     }
     return await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment)
