@@ -66,6 +66,7 @@ clean: ## remove what was built here; data/ stays
 
 services/web/static/vendor/.installed: package.json package-lock.json | .venv/created
 	@$(MAKE) --no-print-directory $(if $(wildcard .venv/dev-installed),.venv/dev-installed,.venv/demo-installed)
+	@command -v npm >/dev/null || $(INSTALL) -r requirements/assets.txt
 	@$(BIN)/python -m services.web.assets
 	@touch $@
 
@@ -94,7 +95,7 @@ requirements: .venv/dev-installed ## pin every dependency again, from pyproject.
 	mkdir -p requirements
 	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
 	echo 'setuptools>=77' | $(COMPILE) --output-file requirements/build.txt -
-	for extra in demo train; do \
+	for extra in assets demo train; do \
 	  $(COMPILE) --extra $$extra --constraint requirements/dev.txt --output-file requirements/$$extra.txt pyproject.toml || exit 1; done
 	for image in $(IMAGES); do \
 	  $(COMPILE) --extra $$image --constraint requirements/dev.txt --output-file requirements/$$image.txt pyproject.toml || exit 1; done
