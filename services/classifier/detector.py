@@ -1,0 +1,128 @@
+"""Edge: face detectors of OpenCV behind one small interface."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from services.classifier.faces import Bgr, Detector, FaceBox
+from services.classifier.settings import DetectorChoice
+from services.classifier.yunet_file import FETCH_COMMAND, YUNET_PATH, yunet_problem
+from shared import logs
+from shared.errors import ModelError
+from shared.messages import MAX_FACES, Problem
+
+_NMS_THRESHOLD: Final = 0.3
+_TOP_K: Final = 500
+_LEAST_SIDE: Final = 16
+"""Smaller pictures hold no face that could be read, and OpenCV's detectors do not accept them all."""
+_HAAR_SCALE: Final = 1.1
+_HAAR_NEIGHBOURS: Final = 5
+_HAAR_LEAST_FACE: Final = 30
+_HAAR_SCORE: Final = 0.5
+"""The cascade gives no score; half says that it is not known to be good."""
+
+log = logs.get(__name__)
+
+
+class YuNet:
+    """YuNet (Wu, Peng & Yu 2023, doi 10.1007/s11633-023-1423-y) by `cv2.FaceDetectorYN`."""
+
+    name = "yunet"
+
+    def __init__(self, file: Path, *, score: float, max_side: int) -> None:
+        try:
+            self._net: Any = cv2.FaceDetectorYN.create(str(file), "", (320, 320), score, _NMS_THRESHOLD, _TOP_K)
+        except cv2.error as error:
+            raise ModelError(
+                f"{file} cannot be used by OpenCV {cv2.__version__} ({str(error).splitlines()[0]}); "
+                f"fetch it again with `{FETCH_COMMAND}`"
+            ) from None
+        self._size = (320, 320)
+        self._max_side = max_side
+
+    def detect(self, bgr: Bgr) -> list[FaceBox]:
+        height, width = bgr.shape[:2]
+        if min(height, width) < _LEAST_SIDE:
+            return []
+        shrink = min(1.0, self._max_side / max(height, width))
+        picture: Any = bgr
+        if shrink < 1.0:
+            size = max(_LEAST_SIDE, round(width * shrink)), max(_LEAST_SIDE, round(height * shrink))
+            picture = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+        size = (picture.shape[1], picture.shape[0])
+        if size != self._size:
+            self._net.setInputSize(size)
+            self._size = size
+        found = self._net.detect(picture)[1]
+        if found is None:
+            return []
+        rows = np.asarray(found, np.float32)
+        rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 2] >= 1) & (rows[:, 3] >= 1)]
+        rows = rows[np.argsort(-rows[:, 14], kind="stable")][:MAX_FACES]
+        scale = np.array([width / size[0], height / size[1]], np.float32)
+        faces = []
+        for row in rows:
+            x, y = row[0:2] * scale
+            w, h = row[2:4] * scale
+            marks = row[4:14].reshape(5, 2) * scale
+            faces.append(FaceBox(float(x), float(y), float(w), float(h), min(1.0, max(0.0, float(row[14]))), marks))
+        return faces
+
+
+class Haar:
+    """Viola and Jones's cascade, OpenCV's frontal face: the fallback that needs no file of its own."""
+
+    name = "haar"
+
+    def __init__(self, *, max_side: int) -> None:
+        file = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+        self._cascade: Any = cv2.CascadeClassifier(str(file))
+        if self._cascade.empty():
+            raise ModelError(
+                f"OpenCV {cv2.__version__} has no cascade at {file}; expected opencv-python-headless 4.x, "
+                f"or YuNet's file by `{FETCH_COMMAND}`"
+            )
+        self._max_side = max_side
+
+    def detect(self, bgr: Bgr) -> list[FaceBox]:
+        height, width = bgr.shape[:2]
+        if min(height, width) < _LEAST_SIDE:
+            return []
+        shrink = min(1.0, self._max_side / max(height, width))
+        grey: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        if shrink < 1.0:
+            size = max(_LEAST_SIDE, round(width * shrink)), max(_LEAST_SIDE, round(height * shrink))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        across, down = width / grey.shape[1], height / grey.shape[0]
+        found = self._cascade.detectMultiScale(
+            cv2.equalizeHist(grey), _HAAR_SCALE, _HAAR_NEIGHBOURS, minSize=(_HAAR_LEAST_FACE, _HAAR_LEAST_FACE)
+        )
+        faces = [FaceBox(x * across, y * down, w * across, h * down, _HAAR_SCORE) for x, y, w, h in np.asarray(found)]
+        return sorted(faces, key=lambda face: -face.w * face.h)[:MAX_FACES]
+
+
+def open_detector(
+    choice: DetectorChoice, models_dir: Path, *, score: float, max_side: int
+) -> tuple[Detector, Problem | None]:
+    """The detector to use, and what a person should know about it.
+
+    Raises:
+        ModelError: YuNet was asked for by name and its file cannot be used, or OpenCV has no cascade.
+    """
+    if choice == "haar":
+        return Haar(max_side=max_side), None
+    file = models_dir / YUNET_PATH
+    cause = yunet_problem(file)
+    if cause is None:
+        return YuNet(file, score=score, max_side=max_side), None
+    if choice == "yunet":
+        raise ModelError(f"detector 'yunet': {cause}; fetch it with `{FETCH_COMMAND}`")
+    log.warning("face detector YuNet is not there, using the Haar cascade", cause=cause, next_step=FETCH_COMMAND)
+    problem = Problem(
+        title="Faces that are turned or tilted will be missed",
+        cause=f"The better face detector is not there: {cause}. The older Haar cascade is used instead.",
+        next_step=f"Run `{FETCH_COMMAND}` on this device, then start the classifier again.",
+    )
+    return Haar(max_side=max_side), problem
