@@ -1,11 +1,12 @@
-"""What a face detector finds, and what a detector is."""
+"""What a detector is, what it finds, and what was read of one frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from shared.messages import Quality
 from shared.vision import Box
 
 Bgr = npt.NDArray[np.uint8]
@@ -40,3 +41,26 @@ class Detector(Protocol):
     def detect(self, bgr: Bgr) -> list[FaceBox]:
         """The faces in `bgr`, at most `MAX_FACES`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFace:
+    """One face of one frame, before it is known whose it is.
+
+    `probabilities` (7,) are calibrated and sum to 1; `look` is a small grey picture for the tracker's comparison of
+    neighbouring frames.
+    """
+
+    found: FaceBox
+    probabilities: npt.NDArray[np.float64]
+    quality: Quality
+    look: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of one frame; `size` is (width, height) in pixels, `timings_ms` by stage."""
+
+    size: tuple[int, int]
+    faces: tuple[ReadFace, ...]
+    timings_ms: dict[str, float] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.classifier.delivery_settings import OutboxSettings, UplinkSettings
 from shared.preset import DEFAULT_MODEL
 from shared.settings import DeviceSetting, Group, MqttSettings, ServiceSettings, default_device_name
 
@@ -33,24 +34,6 @@ class PreviewSettings(Group):
 
     max_fps: float = Field(default=15.0, gt=0, le=60, description="at most so many preview pictures a second")
     jpeg_quality: int = Field(default=75, ge=10, le=100, description="JPEG quality of preview pictures")
-
-
-class OutboxSettings(Group):
-    """The durable queue on the edge device."""
-
-    max_mb: int = Field(default=512, ge=4, le=1_000_000, description="most that the outbox may hold on disk, megabytes")
-
-
-class UplinkSettings(Group):
-    """How the outbox is emptied towards the cloud."""
-
-    window: int = Field(default=200, ge=1, le=5000, description="most messages sent and not yet acknowledged")
-    resend_after_s: float = Field(
-        default=10.0,
-        gt=0,
-        le=3600,
-        description="seconds without an acknowledgement after which a message is sent again",
-    )
 
 
 class ClassifierSettings(ServiceSettings):
