@@ -23,7 +23,7 @@ from services.classifier.settings import SamplingSettings
 from shared import jpeg as jpegs
 from shared import messages
 from shared.errors import BadMessage, BadPicture, EmotionEdgeError
-from shared.messages import Detection, FrameInfo, Live
+from shared.messages import Detection, FrameInfo, Live, ModelRef
 
 RejectReason = Literal["picture", "comment", "device", "boot"]
 _LEGACY_QUALITY: Final = 90
@@ -88,6 +88,11 @@ class FrameWork:
         self._empty_interval = empty_interval_s
         self._utc_now = utc_now
         self._begin_boot(FrameSampler(self._memory.kept))
+
+    @property
+    def model(self) -> ModelRef:
+        """Which model reads the faces."""
+        return self._pipeline.model.ref
 
     def _begin_boot(self, sampler: FrameSampler) -> None:
         self._scene = SceneReader()
@@ -173,7 +178,7 @@ class FrameWork:
             frame_number=info.frame_number,
             frame_id=frame_id,
             frame_size=size,
-            model=self._pipeline.model.ref,
+            model=self.model,
             faces=scene.faces,
             latency_ms={stage: round(value, 2) for stage, value in stages.items()},
         )

@@ -1,0 +1,43 @@
+"""Pure: running figures over the last seconds and frames."""
+
+from collections import deque
+from typing import Final
+
+FPS_WINDOW_S: Final = 5.0
+_LATENCIES: Final = 300
+
+
+class Rate:
+    """Events per second over the last `window_s` seconds. Times never go back."""
+
+    def __init__(self, window_s: float = FPS_WINDOW_S) -> None:
+        self._window = window_s
+        self._times: deque[float] = deque()
+
+    def add(self, now: float) -> None:
+        self._times.append(now)
+
+    def per_second(self, now: float) -> float:
+        while self._times and now - self._times[0] > self._window:
+            self._times.popleft()
+        if len(self._times) < 2:
+            return 0.0
+        # Within the first seconds the window is not yet full; the time since its first event stands for it.
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], now - self._times[-1], 1e-3)
+
+
+class Latencies:
+    """Percentiles of the last few hundred values."""
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque(maxlen=_LATENCIES)
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+
+    def percentile(self, share: float) -> float | None:
+        """The nearest-rank percentile (`share` 0-1), or None where nothing was measured."""
+        if not self._values:
+            return None
+        ordered = sorted(self._values)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
