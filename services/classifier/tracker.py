@@ -23,11 +23,17 @@ LOST_AFTER_S: Final = 1.0
 """A face unseen for longer comes back as a new track: by then another may stand there."""
 GATE: Final = 0.7
 """Farthest step from the predicted centre, in face sizes."""
-STRICT_GATE: Final = 0.3
-"""The same for a track that was born in doubt, while the doubt may last: detectors flicker between two faces there."""
-STRICT_S: Final = 1.0
+STRICT_GATE: Final = 0.2
+"""The same for tracks that stand close together or were born in doubt, and for a while after: where two faces overlap
+the detector gives one of them, now this and now that."""
+STRICT_S: Final = 2.0
+HIDDEN_S: Final = 30.0
+"""The same for a track that may hide somebody: one born in doubt, or near one that was lost from sight."""
+CLOSE: Final = 1.2
+"""Tracks nearer to each other than this, in face sizes, stand close together."""
 SIZE_RATIO: Final = 1.6
 """Largest change of size from one sight to the next."""
+STRICT_SIZE_RATIO: Final = 1.15
 MARGIN: Final = 0.3
 """An assignment is in doubt where another costs less than this more, in face sizes."""
 LEAST_LIKENESS: Final = 0.55
@@ -58,6 +64,10 @@ class _Track:
         result[:2] += self.velocity * ahead
         return result
 
+    def close_to(self, other: "_Track", now: float) -> bool:
+        size = np.sqrt(np.sqrt(np.prod(self.box[2:]) * np.prod(other.box[2:])))
+        return bool(np.hypot(*(self.predicted(now)[:2] - other.predicted(now)[:2])) < CLOSE * size)
+
     def saw(self, box: Floats, now: float, look: Look | None) -> None:
         step = now - self.seen
         if step >= _LEAST_STEP_S:
@@ -84,12 +94,12 @@ class Tracker:
         `looks`, where given, are the faces' small pictures, one for each box.
         """
         now = self._now = max(now, self._now)
-        self._tracks = [track for track in self._tracks if now - track.seen <= LOST_AFTER_S]
+        self._expire(now)
         found = np.array([(x + w / 2, y + h / 2, w, h) for x, y, w, h in boxes], np.float64).reshape(-1, 4)
         seen = list(looks) if looks is not None else [None] * len(found)
-        costs, replaced = self._costs(found, seen, now)
+        costs, possible, replaced = self._costs(found, seen, now)
         pairs = assign(costs)
-        doubtful_tracks, doubtful_boxes = _doubts(costs, pairs)
+        doubtful_tracks, doubtful_boxes = _doubts(costs, possible, pairs)
         ids = [0] * len(found)
         for i, j in pairs:
             if j not in doubtful_boxes:
@@ -100,34 +110,63 @@ class Tracker:
         for j, track_id in enumerate(ids):
             if not track_id:
                 ids[j] = self._begin(found[j], now, seen[j], in_doubt=j in doubtful_boxes)
+        self._mark_close(now)
         return ids
 
     def _begin(self, box: Floats, now: float, look: Look | None, *, in_doubt: bool) -> int:
-        strict_until = now + STRICT_S if in_doubt else now
+        strict_until = now + HIDDEN_S if in_doubt else now
         self._tracks.append(_Track(self._next_id, box, np.zeros(2), now, strict_until, look))
         self._next_id += 1
         return self._next_id - 1
 
-    def _costs(self, found: Floats, looks: Sequence[Look | None], now: float) -> tuple[Floats, set[int]]:
-        """Costs (tracks, boxes), `inf` where a pair cannot be; and the tracks in whose place another face is seen."""
+    def _expire(self, now: float) -> None:
+        expired = [track for track in self._tracks if now - track.seen > LOST_AFTER_S]
+        self._tracks = [track for track in self._tracks if now - track.seen <= LOST_AFTER_S]
+        for track in self._tracks:
+            if any(track.close_to(gone, now) for gone in expired):
+                track.strict_until = max(track.strict_until, now + HIDDEN_S)
+
+    def _mark_close(self, now: float) -> None:
+        for i, one in enumerate(self._tracks):
+            for other in self._tracks[:i]:
+                if one.close_to(other, now):
+                    one.strict_until = max(one.strict_until, now + STRICT_S)
+                    other.strict_until = max(other.strict_until, now + STRICT_S)
+
+    def _costs(self, found: Floats, looks: Sequence[Look | None], now: float) -> tuple[Floats, Floats, set[int]]:
+        """Costs (tracks, boxes), `inf` where a pair cannot be; the same for doubts; tracks whose face was replaced.
+
+        For doubts it counts as possible, too, that a person stopped or turned back since the last sight: two who walk
+        into each other and two who turn back in front of each other look alike.
+        """
         costs = np.full((len(self._tracks), len(found)), np.inf)
+        possible = costs.copy()
         replaced: set[int] = set()
         for i, track in enumerate(self._tracks):
             expected = track.predicted(now)
-            gate = STRICT_GATE if now < track.strict_until else GATE
+            strict = now < track.strict_until
             for j, box in enumerate(found):
-                ratio = np.sqrt(box[2] * box[3] / (expected[2] * expected[3]))
-                size = np.sqrt(np.sqrt(box[2] * box[3] * expected[2] * expected[3]))
-                distance = float(np.hypot(*(box[:2] - expected[:2]))) / size
-                if distance > gate or not 1 / SIZE_RATIO <= ratio <= SIZE_RATIO:
+                cost, cost_if_still = _cost(expected, box), _cost(track.box, box)
+                if min(cost, cost_if_still) == np.inf:
                     continue
                 look, other = track.look, looks[j]
                 if look is not None and other is not None and likeness(look, other) < LEAST_LIKENESS:
                     replaced.add(i)
                     continue
-                overlap = _overlap(expected, box)
-                costs[i, j] = distance + _SIZE_WEIGHT * abs(np.log(ratio)) + _OVERLAP_WEIGHT * (1 - overlap)
-        return costs, replaced
+                possible[i, j] = min(cost, cost_if_still)
+                if not strict or _cost(expected, box, STRICT_GATE, STRICT_SIZE_RATIO) < np.inf:
+                    costs[i, j] = cost
+        return costs, possible, replaced
+
+
+def _cost(expected: Floats, box: Floats, gate: float = GATE, size_ratio: float = SIZE_RATIO) -> float:
+    """What it costs to take `box` for the face that is `expected`; `inf` where it cannot be."""
+    size = float(np.sqrt(np.sqrt(box[2] * box[3] * expected[2] * expected[3])))
+    ratio = float(np.sqrt(box[2] * box[3] / (expected[2] * expected[3])))
+    distance = float(np.hypot(*(box[:2] - expected[:2]))) / size
+    if distance > gate or not 1 / size_ratio <= ratio <= size_ratio:
+        return float("inf")
+    return distance + _SIZE_WEIGHT * abs(float(np.log(ratio))) + _OVERLAP_WEIGHT * (1 - _overlap(expected, box))
 
 
 def likeness(one: Look, other: Look) -> float:
@@ -145,30 +184,25 @@ def _overlap(one: Floats, other: Floats) -> float:
     return common / float(one[2] * one[3] + other[2] * other[3] - common)
 
 
-def _doubts(costs: Floats, pairs: Sequence[tuple[int, int]]) -> tuple[set[int], set[int]]:
-    """Tracks and boxes for which another assignment would be almost as good."""
+def _doubts(costs: Floats, possible: Floats, pairs: Sequence[tuple[int, int]]) -> tuple[set[int], set[int]]:
+    """Tracks and boxes for which another assignment, at its `possible` cost, would be almost as good."""
     tracks: set[int] = set()
     boxes: set[int] = set()
     box_of = dict(pairs)
     taken = set(box_of.values())
     for i, j in pairs:
-        for other in np.flatnonzero(np.isfinite(costs[:, j])):
-            k = int(other)
-            if k == i:
-                continue
-            if k not in box_of:
-                extra = costs[k, j] - costs[i, j]
-                if extra < MARGIN:
+        for k in (int(other) for other in np.flatnonzero(np.isfinite(possible[:, j])) if other != i):
+            if k not in box_of:  # another track might be the one that is seen here
+                if possible[k, j] - costs[i, j] < MARGIN:
                     tracks |= {i, k}
                     boxes.add(j)
-            elif np.isfinite(costs[i, box_of[k]]):
-                extra = costs[k, j] + costs[i, box_of[k]] - costs[i, j] - costs[k, box_of[k]]
-                if extra < 2 * MARGIN:
+            elif np.isfinite(possible[i, box_of[k]]):  # the two might be swapped
+                swapped = possible[k, j] + possible[i, box_of[k]]
+                if swapped - costs[i, j] - costs[k, box_of[k]] < 2 * MARGIN:
                     tracks |= {i, k}
                     boxes |= {j, box_of[k]}
-        for other in np.flatnonzero(np.isfinite(costs[i])):
-            k = int(other)
-            if k not in taken and costs[i, k] - costs[i, j] < MARGIN:
+        for k in (int(other) for other in np.flatnonzero(np.isfinite(possible[i])) if other not in taken):
+            if possible[i, k] - costs[i, j] < MARGIN:  # another box might be this track's
                 tracks.add(i)
                 boxes |= {j, k}
     return tracks, boxes
