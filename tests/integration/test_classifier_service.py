@@ -8,20 +8,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import numpy as np
 import pytest
 from blockbuster import blockbuster_ctx
 
-from services.classifier.main import run
+from services.classifier.main import OUTBOX_FILE, run
+from services.classifier.outbox import Outbox, open_outbox
+from services.classifier.outbox_file import Kind
 from services.classifier.settings import ClassifierSettings, SamplingSettings
 from services.embedded import free_port
 from shared import messages
 from shared.errors import ModelError
 from shared.jpeg import picture_size, read_comment
 from shared.messages import Desired, Detection, FrameInfo, Live, Sampling, Status
+from shared.metrics import Metrics
 from shared.mqtt import MqttLink
 from shared.settings import HealthSettings, MqttSettings
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
@@ -366,3 +369,71 @@ async def test_health_says_what_is_missing(settings: ClassifierSettings) -> None
     service.cancel()
     with pytest.raises(asyncio.CancelledError):
         await service
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """The outbox's disk takes detections only while this is set."""
+    works = asyncio.Event()
+    put = Outbox.put_detection
+
+    async def put_when_it_works(self: Outbox, event_id: UUID, payload: bytes) -> bool:
+        await works.wait()
+        return await put(self, event_id, payload)
+
+    monkeypatch.setattr(Outbox, "put_detection", put_when_it_works)
+    return works
+
+
+async def kept_in(settings: ClassifierSettings) -> list[Detection]:
+    async with open_outbox(settings.data_dir / OUTBOX_FILE, settings.outbox, Metrics("test")) as outbox:
+        items = await outbox.after(Kind.DETECTION, 0, 1000, 10**9)
+    return [messages.decode(Detection, "d", item.payload) for item in items]
+
+
+async def test_a_slow_disk_holds_up_no_frame_and_stopping_waits_for_it(
+    settings: ClassifierSettings, head_pose_clip: Path, disk: asyncio.Event
+) -> None:
+    boot = uuid4()
+    jpeg = encoded(pictures(head_pose_clip, every=60)[0])
+    async with world(settings, classifier=False) as here:
+        service = asyncio.create_task(run(settings))
+        await until_online(here, service)
+        for number in range(5):
+            await here.read_one(frame(jpeg, number=number, boot_id=boot))
+        service.cancel()
+        asyncio.get_running_loop().call_later(0.2, disk.set)
+        with pytest.raises(asyncio.CancelledError):
+            await service
+    assert [d.seq for d in await kept_in(settings)] == [0, 1, 2, 3, 4]
+
+
+async def test_when_the_disk_does_not_follow_frames_are_superseded_and_memory_does_not_grow(
+    settings: ClassifierSettings, disk: asyncio.Event
+) -> None:
+    boot = uuid4()
+    empty = encoded(np.full((90, 160, 3), 90, np.uint8))
+    async with world(settings.model_copy(update={"empty_interval_s": 0.0})) as here:
+        for number in range(65):  # 64 that wait, and the one that is being written
+            await here.read_one(frame(empty, number=number, boot_id=boot))
+        for number in range(65, 68):
+            await here.send(frame(empty, number=number, boot_id=boot))
+        await here.until(lambda: here.statuses[-1].values["frames_superseded"] == 2)
+        assert here.statuses[-1].values["frames_classified"] == 65
+        disk.set()
+        await here.until(lambda: len(here.lives) == 66)
+    assert [d.seq for d in await kept_in(settings)] == list(range(66))
+
+
+async def test_a_detection_names_no_picture_that_found_no_room(
+    settings: ClassifierSettings, head_pose_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_room(self: Outbox, frame_id: UUID, payload: bytes) -> bool:
+        return False
+
+    monkeypatch.setattr(Outbox, "put_frame", no_room)
+    rules = SamplingSettings(mode="on", low_confidence=1.0, min_interval_s=0.0)
+    async with world(settings.model_copy(update={"sampling": rules})) as here:
+        await here.read_one(frame(encoded(pictures(head_pose_clip, every=60)[0])))
+        await here.until(lambda: len(here.detections) == 1)
+    assert here.detections[0].frame_id is None
