@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from services.classifier.detector import open_detector
 from services.classifier.emotion import EmotionModel
@@ -14,6 +15,7 @@ from services.classifier.frame_work import Arrival, FrameWork, Outcome, Rejected
 from services.classifier.outbox import Outbox, open_outbox
 from services.classifier.owned_thread import OwnedThread, owned_thread
 from services.classifier.pipeline import FramePipeline
+from services.classifier.relay import Relay, UplinkStatus, uplink_will
 from services.classifier.sampling import effective
 from services.classifier.settings import ClassifierSettings
 from services.classifier.stats import Latencies, Rate
@@ -24,6 +26,7 @@ from shared.health import serve_health
 from shared.messages import Desired, Detection, Problem, Status, StatusValue
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected, Will
+from shared.settings import MqttSettings
 from shared.slots import Newest
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
 
@@ -339,17 +342,13 @@ class Classifier:
         return missing
 
     async def finish(self) -> None:
-        """Flush what was made to the outbox, then say goodbye while the link is there."""
+        """Flush what was made to the outbox."""
         try:
             async with asyncio.timeout(_FLUSH_S):
                 while not self._writes.empty():
                     await self._write(self._writes.get_nowait())
         except TimeoutError:
             log.critical("stopped before the disk took all detections", lost=self._writes.qsize() + 1)
-        if self._link.connected.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_S):
-                    await self._say(offline_status(self._settings.device))
 
 
 def _desired_of(topic: str, payload: bytes, device: str) -> Desired:
@@ -376,12 +375,19 @@ async def run(settings: ClassifierSettings) -> None:
         thread = await stack.enter_async_context(owned_thread(SERVICE))
         work, detector, problems = await thread.submit(_open_work, settings)
         outbox = await stack.enter_async_context(open_outbox(settings.data_dir / OUTBOX_FILE, settings.outbox, metrics))
-        topics = settings.mqtt.topics
-        will = Will(topics.status(device, SERVICE), offline_status(device).to_json())
-        link = MqttLink(settings.mqtt, will=will)
-        cloud = link if settings.cloud is None else MqttLink(settings.cloud)
-        cloud_topics = topics if settings.cloud is None else settings.cloud.topics
-        uplink = Uplink(settings.uplink, outbox, cloud, cloud_topics, device, metrics)
+        link = MqttLink(settings.mqtt, will=_will(settings.mqtt, device))
+        brokers = [(link, settings.mqtt)]
+        between: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        if settings.cloud is None:
+            uplink = Uplink(settings.uplink, outbox, link, settings.mqtt.topics, device, metrics)
+        else:
+            topics = settings.cloud.topics
+            cloud = MqttLink(settings.cloud, will=uplink_will(topics, device))
+            uplink = Uplink(settings.uplink, outbox, cloud, topics, device, metrics)
+            relay = Relay(link, cloud, settings.mqtt.topics, topics, device, metrics)
+            uplink_status = UplinkStatus(uplink, cloud, topics, device, relay.status_values)
+            brokers.append((cloud, settings.cloud))
+            between = {"relay": relay.run, "uplink status": uplink_status.run}
         service = Classifier(
             settings,
             metrics,
@@ -396,10 +402,8 @@ async def run(settings: ClassifierSettings) -> None:
         )
         log.info("classifier ready", device=device, detector=detector, model=work.model.name, broker=link.address)
         # Two floors: the links stay until the work above them has said its last words.
-        async with asyncio.TaskGroup() as links:
-            connecting = [links.create_task(link.run(), name="local broker")]
-            if cloud is not link:
-                connecting.append(links.create_task(cloud.run(), name="cloud broker"))
+        async with asyncio.TaskGroup() as connections:
+            connecting = [connections.create_task(each.run(), name=f"broker {each.address}") for each, _ in brokers]
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(service.read_frames(), name="frames")
@@ -407,10 +411,24 @@ async def run(settings: ClassifierSettings) -> None:
                     tasks.create_task(service.tell_status(), name="status")
                     tasks.create_task(uplink.run(), name="uplink")
                     tasks.create_task(serve_health(settings.health, metrics, service.readiness), name="health")
+                    for name, function in between.items():
+                        tasks.create_task(function(), name=name)
             finally:
                 await service.finish()
+                await asyncio.gather(*(_say_offline(each, _will(mqtt, device)) for each, mqtt in brokers))
                 for task in connecting:
                     task.cancel()
+
+
+def _will(mqtt: MqttSettings, device: str) -> Will:
+    return Will(mqtt.topics.status(device, SERVICE), offline_status(device).to_json())
+
+
+async def _say_offline(link: MqttLink, will: Will) -> None:
+    """Say goodbye, if the broker is there: after an orderly end it does not publish the last will."""
+    with contextlib.suppress(TimeoutError, NotConnected):
+        async with asyncio.timeout(_LAST_WORDS_S):
+            await link.publish(will.topic, will.payload, qos=1, retain=True)
 
 
 def _open_work(settings: ClassifierSettings) -> tuple[FrameWork, str, tuple[Problem, ...]]:

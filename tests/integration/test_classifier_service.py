@@ -437,3 +437,31 @@ async def test_a_detection_names_no_picture_that_found_no_room(
         await here.read_one(frame(encoded(pictures(head_pose_clip, every=60)[0])))
         await here.until(lambda: len(here.detections) == 1)
     assert here.detections[0].frame_id is None
+
+
+async def test_with_a_broker_in_the_cloud_it_gets_what_screens_and_ingest_need_and_the_camera_stays_at_home(
+    settings: ClassifierSettings, own_mosquitto: Mosquitto, head_pose_clip: Path
+) -> None:
+    cloud_mqtt = own_mosquitto.settings.model_copy(update={"topic_prefix": "lab-net"})
+    settings = settings.model_copy(update={"cloud": cloud_mqtt, "always_preview": True})
+    jpeg = encoded(pictures(head_pose_clip, every=60)[0])
+    async with (
+        world(settings, classifier=False) as home,
+        world(settings.model_copy(update={"mqtt": cloud_mqtt}), classifier=False) as cloud,
+    ):
+        service = asyncio.create_task(run(settings))
+        await until_online(home, service)
+        await cloud.until(lambda: bool(cloud.statuses))
+        await home.read_one(frame(jpeg))
+        topics = cloud.topics
+        await cloud.until(lambda: all(cloud.seen[t] for t in (topics.live(DEVICE), topics.preview(DEVICE))))
+        await cloud.until(lambda: len(cloud.detections) == 1)
+        await cloud.desire(paused=True)
+        await cloud.until(lambda: cloud.statuses[-1].state == "paused")
+        service.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await service
+        await cloud.until(lambda: cloud.statuses[-1].state == "offline")
+        await home.until(lambda: home.statuses[-1].state == "offline")
+    assert not cloud.seen[topics.camera(DEVICE)]
+    assert not home.detections
