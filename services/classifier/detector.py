@@ -17,6 +17,8 @@ _NMS_THRESHOLD: Final = 0.3
 _TOP_K: Final = 500
 _LEAST_SIDE: Final = 16
 """Smaller pictures hold no face that could be read, and OpenCV's detectors do not accept them all."""
+_MOST_OF_FRAME: Final = 2.0
+"""A face's box is at most so many times as large, or so far out, as the frame's longer side."""
 _HAAR_SCALE: Final = 1.1
 _HAAR_NEIGHBOURS: Final = 5
 _HAAR_LEAST_FACE: Final = 30
@@ -59,7 +61,13 @@ class YuNet:
         if found is None:
             return []
         rows = np.asarray(found, np.float32)
-        rows = rows[np.isfinite(rows).all(axis=1) & (rows[:, 2] >= 1) & (rows[:, 3] >= 1)]
+        # Sizes come out of an exponential: on odd input they can be anything.
+        sane = (
+            np.isfinite(rows).all(axis=1)
+            & (rows[:, 2:4] >= 1).all(axis=1)
+            & (rows[:, 2:4] <= _MOST_OF_FRAME * max(size)).all(axis=1)
+        )
+        rows = rows[sane & (np.abs(rows[:, :2]) <= _MOST_OF_FRAME * max(size)).all(axis=1)]
         rows = rows[np.argsort(-rows[:, 14], kind="stable")][:MAX_FACES]
         scale = np.array([width / size[0], height / size[1]], np.float32)
         faces = []

@@ -25,8 +25,11 @@ from shared import messages
 from shared.errors import BadMessage, BadPicture, EmotionEdgeError
 from shared.messages import Detection, FrameInfo, Live, ModelRef
 
-RejectReason = Literal["picture", "comment", "device", "boot"]
+RejectReason = Literal["picture", "comment", "device", "clock", "boot"]
 _LEGACY_QUALITY: Final = 90
+_FIRST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime(2101, 1, 1, tzinfo=UTC)
+"""What a detection can carry."""
 
 
 class RejectedFrame(EmotionEdgeError):
@@ -232,6 +235,12 @@ def _info(arrival: Arrival) -> FrameInfo:
         raise RejectedFrame(
             "device",
             f"the picture says it is of device {info.device!r}, but it came on the topic of {arrival.device!r}",
+        )
+    if not _FIRST_MOMENT <= info.captured_at < _LAST_MOMENT:
+        raise RejectedFrame(
+            "clock",
+            f"the picture says it was captured at {info.captured_at.isoformat()}; expected a time from 2000 to 2100: "
+            "set the clock of the device that captures",
         )
     return info
 

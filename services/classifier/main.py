@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from services.classifier.detector import open_detector
 from services.classifier.emotion import EmotionModel
-from services.classifier.frame_work import Arrival, FrameWork, Outcome, RejectedFrame, Wishes
+from services.classifier.frame_work import Arrival, FrameWork, Outcome, RejectedFrame, RejectReason, Wishes
 from services.classifier.outbox import Outbox, open_outbox
 from services.classifier.owned_thread import OwnedThread, owned_thread
 from services.classifier.pipeline import FramePipeline
@@ -70,7 +70,7 @@ class _Meters:
         self.not_published = metrics.counter("not_published", "Messages for screens that the broker did not take.")
         self.bad_messages = metrics.counter("bad_messages", "Messages that do not keep the contract.")
         self.stage = metrics.seconds("stage", "Time by stage of a frame.", ["stage"])
-        for reason in ("picture", "comment", "device", "boot"):
+        for reason in get_args(RejectReason):
             self.rejected.labels(reason)
 
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from services.classifier.faces import FaceBox, Reading
 from services.classifier.stabiliser import Stabiliser
 from services.classifier.tracker import Tracker
 from shared.messages import Emotions, Face, LiveFace, Region
+
+_FARTHEST: Final = 32767
 
 
 class SceneClock:
@@ -84,9 +87,10 @@ class SceneReader:
 
 
 def region_of(face: FaceBox) -> Region:
-    """The box in whole pixels: all that it touches."""
-    x, y = math.floor(face.x), math.floor(face.y)
-    return Region(x=x, y=y, w=max(1, math.ceil(face.x + face.w) - x), h=max(1, math.ceil(face.y + face.h) - y))
+    """The box in whole pixels: all that it touches, as far as a region can say."""
+    x, y = (max(-_FARTHEST, min(_FARTHEST - 1, math.floor(v))) for v in (face.x, face.y))
+    w, h = math.ceil(face.x + face.w) - x, math.ceil(face.y + face.h) - y
+    return Region(x=x, y=y, w=max(1, min(_FARTHEST, w)), h=max(1, min(_FARTHEST, h)))
 
 
 def emotions_of(probabilities: npt.NDArray[np.float64]) -> Emotions:

@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.classifier.boots import Boots, OldBoot
 from services.classifier.detector import YuNet
@@ -21,7 +23,7 @@ from services.classifier.scene import SceneClock, region_of
 from services.classifier.settings import SamplingSettings
 from services.classifier.stats import Latencies, Rate
 from shared import messages
-from shared.jpeg import read_comment
+from shared.jpeg import read_comment, with_comment
 from shared.messages import Detection, FrameInfo, Region
 from shared.preset import DEFAULT_MODEL
 from tests.classifier_kit import T0, at, encoded, face, frame, pictures
@@ -176,6 +178,21 @@ def test_the_scene_s_time_never_goes_back() -> None:
 
 def test_regions_cover_the_box_in_whole_pixels() -> None:
     assert region_of(FaceBox(-3.2, 4.0, 10.1, 0.2, 0.9)) == Region(x=-4, y=4, w=11, h=1)
+
+
+@given(*[st.floats(-1e6, 1e6)] * 2, *[st.floats(0.01, 1e6)] * 2)
+def test_any_box_makes_a_valid_region(x: float, y: float, w: float, h: float) -> None:
+    assert region_of(FaceBox(x, y, w, h, 0.9)).w >= 1
+
+
+@pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_clock_that_was_never_set_is_named(tmp_path: Path, pipeline: FramePipeline, when: str) -> None:
+    said = read_comment(frame(EMPTY, captured_at=T0))
+    assert said is not None
+    payload = with_comment(EMPTY, said.replace(b"2026-05-01T12:00:00.000000Z", when.encode()))
+    with pytest.raises(RejectedFrame, match="set the clock") as refused:
+        work_in(tmp_path, pipeline).process(Arrival("emotion/lab/camera", "lab", payload), OFF)
+    assert refused.value.reason == "clock"
 
 
 def test_rates_and_percentiles() -> None:
