@@ -158,6 +158,34 @@ def test_boots_are_capture_s_own_but_for_one_that_was_left_unfinished() -> None:
     assert boots.enter(new) == (new, False)
 
 
+def test_a_capture_that_goes_on_after_a_stray_frame_is_read_again_under_a_new_id() -> None:
+    mine, stray, fresh = uuid4(), uuid4(), uuid4()
+    boots = Boots(None, new_id=lambda: fresh)
+    boots.enter(mine)
+    assert boots.enter(stray) == (stray, True)
+    refused = 0
+    while True:
+        try:
+            entered = boots.enter(mine)
+        except OldBoot:
+            refused += 1
+        else:
+            break
+    assert entered == (fresh, True)
+    assert 0 < refused < 30
+
+
+def test_of_two_captures_that_send_at_once_one_is_read() -> None:
+    one, two = uuid4(), uuid4()
+    boots = Boots(None)
+    boots.enter(one)
+    boots.enter(two)
+    for _ in range(100):
+        with pytest.raises(OldBoot):
+            boots.enter(one)
+        assert boots.enter(two) == (two, False)
+
+
 def test_memory_that_is_damaged_or_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{")
     memory = Memory(tmp_path)
