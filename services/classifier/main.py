@@ -18,7 +18,7 @@ from services.classifier.pipeline import FramePipeline
 from services.classifier.relay import Relay, UplinkStatus, uplink_will
 from services.classifier.sampling import effective
 from services.classifier.settings import ClassifierSettings
-from services.classifier.stats import Latencies, Rate
+from services.classifier.stats import Latencies, Pace, Rate
 from services.classifier.uplink import Uplink
 from shared import logs, messages
 from shared.errors import BadMessage
@@ -113,7 +113,7 @@ class Classifier:
         self._counts = dict.fromkeys(("classified", "rejected", "paused", "faces", "detections", "kept"), 0)
         self._rejection: tuple[float, Problem] | None = None
         self._last_logged = float("-inf")
-        self._last_preview = float("-inf")
+        self._preview_pace = Pace(settings.preview.max_fps)
         link.subscribe(self._topics.camera(settings.device), self._on_frame)
         link.subscribe(self._topics.desired(settings.device), self._on_desired, qos=1)
         link.on_connect(self._tell.set)
@@ -154,9 +154,7 @@ class Classifier:
         watched = self._settings.always_preview or (
             desired is not None and desired.watch_until is not None and desired.watch_until > datetime.now(UTC)
         )
-        due = watched and now - self._last_preview >= 1 / self._settings.preview.max_fps
-        if due:
-            self._last_preview = now
+        due = watched and self._preview_pace.due(now)
         return Wishes(
             rules=effective(self._settings.sampling, desired.sampling if desired is not None else None),
             preview_quality=self._settings.preview.jpeg_quality if due else None,

@@ -1,10 +1,11 @@
-"""Pure: running figures over the last seconds and frames."""
+"""Pure: running figures over the last seconds and frames, and keeping to a rate."""
 
 from collections import deque
 from typing import Final
 
 FPS_WINDOW_S: Final = 5.0
 _LATENCIES: Final = 300
+_EARLY: Final = 0.4
 
 
 class Rate:
@@ -41,3 +42,17 @@ class Latencies:
             return None
         ordered = sorted(self._values)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class Pace:
+    """Lets through at most `per_second` on average; frames that come at just that rate, not quite evenly, all pass."""
+
+    def __init__(self, per_second: float) -> None:
+        self._period = 1 / per_second
+        self._next = float("-inf")
+
+    def due(self, now: float) -> bool:
+        if now < self._next - _EARLY * self._period:
+            return False
+        self._next = max(self._next + self._period, now)
+        return True

@@ -3,7 +3,8 @@
 Detections are assigned to tracks by least total cost (Kuhn's Hungarian method), as SORT does (Bewley et al. 2016,
 arXiv:1602.00763), with a constant-velocity prediction. What differs is the preference in doubt: a person who gets a
 second id costs a researcher little; two people under one id spoil the data. So where another assignment would be
-almost as good, all who are part of the doubt get new ids.
+almost as good, all who are part of the doubt get new ids. What no tracker can see from boxes alone, that one person
+took another's place between two frames, is seen by comparing the faces' small pictures.
 """
 
 from collections.abc import Sequence

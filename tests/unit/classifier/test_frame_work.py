@@ -21,7 +21,7 @@ from services.classifier.pipeline import FramePipeline
 from services.classifier.sampling import Kept
 from services.classifier.scene import SceneClock, region_of
 from services.classifier.settings import SamplingSettings
-from services.classifier.stats import Latencies, Rate
+from services.classifier.stats import Latencies, Pace, Rate
 from shared import messages
 from shared.jpeg import read_comment, with_comment
 from shared.messages import Detection, FrameInfo, Region
@@ -235,3 +235,11 @@ def test_rates_and_percentiles() -> None:
     for value in range(100):
         latencies.add(float(value))
     assert (latencies.percentile(0.5), latencies.percentile(0.95), latencies.percentile(1.0)) == (50.0, 95.0, 99.0)
+
+
+def test_a_pace_lets_an_uneven_stream_of_its_own_rate_pass_and_thins_a_faster_one() -> None:
+    pace = Pace(15.0)
+    uneven = [n / 15 + (0.02 if n % 2 else 0.0) for n in range(150)]
+    assert sum(pace.due(now) for now in uneven) == 150
+    pace = Pace(15.0)
+    assert sum(pace.due(n / 60) for n in range(600)) == pytest.approx(150, abs=2)
