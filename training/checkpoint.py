@@ -1,0 +1,102 @@
+"""Where a run stands, in one file that is replaced at once: killed at any moment, the run goes on from its last epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+CHECKPOINT_FILE = "checkpoint.npz"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be used; the message says why and what to do."""
+
+
+@dataclass
+class Checkpoint:
+    """A run after some epochs.
+
+    ``variables``, ``averaged`` (the exponential moving average) and ``optimizer`` hold arrays by the variable's path.
+    """
+
+    epoch: int
+    step: int
+    elapsed_seconds: float
+    complete: bool
+    variables: Arrays
+    averaged: Arrays
+    optimizer: Arrays
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def save(self, folder: Path) -> None:
+        """Write to ``folder``, replacing an earlier checkpoint only once the new one is on the disk."""
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "elapsed_seconds": self.elapsed_seconds,
+            "complete": self.complete,
+            "history": self.history,
+        }
+        arrays: Arrays = {"state": np.array(json.dumps(state))}
+        for part, values in (("variables", self.variables), ("averaged", self.averaged), ("optimizer", self.optimizer)):
+            arrays.update({f"{part}:{name}": value for name, value in values.items()})
+        partial = folder / (CHECKPOINT_FILE + ".part")
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, folder / CHECKPOINT_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """Read the checkpoint of a run folder.
+
+        Raises:
+            CheckpointError: if there is none, or it cannot be read.
+        """
+        path = folder / CHECKPOINT_FILE
+        if not path.is_file():
+            raise CheckpointError(f"{folder} has no {CHECKPOINT_FILE}; the run has not finished an epoch yet.")
+        parts: dict[str, Arrays] = {"variables": {}, "averaged": {}, "optimizer": {}}
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = json.loads(str(file["state"]))
+                for key in file.files:
+                    part, _, name = key.partition(":")
+                    if part in parts and name:
+                        parts[part][name] = file[key]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); remove it and train again.") from error
+        return cls(**state, **parts)
+
+
+def read_variables(variables: list[Any]) -> Arrays:
+    """A copy of each Keras variable's value, by its path."""
+    return {variable.path: np.array(variable.numpy()) for variable in variables}
+
+
+def write_variables(variables: list[Any], arrays: Arrays) -> None:
+    """Set each Keras variable from ``arrays`` by its path.
+
+    Raises:
+        CheckpointError: if a variable is missing or has another shape.
+    """
+    for variable in variables:
+        if variable.path not in arrays:
+            raise CheckpointError(f"the checkpoint has no {variable.path!r}; it belongs to another network.")
+        value = arrays[variable.path]
+        if tuple(value.shape) != tuple(variable.shape):
+            raise CheckpointError(
+                f"{variable.path!r} has the shape {tuple(value.shape)} in the checkpoint and "
+                f"{tuple(variable.shape)} in the network; it belongs to another network."
+            )
+        variable.assign(value)
