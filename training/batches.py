@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from training.augment import FloatArray, augment, mixup
 from training.config import TrainConfig
-from training.labels import NUM_CLASSES
+from training.data import NUM_CLASSES
 
 # Contempt is FER+'s own eighth class; it stays in, since the votes only shape what the backbone learns.
 FERPLUS_CLASSES: Final = 8

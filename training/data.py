@@ -19,9 +19,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from training.labels import NUM_CLASSES
+from shared.emotions import EMOTIONS
 
 SIDE: Final = 48
+NUM_CLASSES: Final = len(EMOTIONS)
 USAGES: Final = ("Training", "PublicTest", "PrivateTest")
 _HEADER: Final = ["emotion", "pixels", "Usage"]
 _PIXELS: Final = re.compile(r"[0-9 ]+")
@@ -82,7 +83,9 @@ class Faces:
         chosen = self.usage == usage
         if not chosen.any():
             found = ", ".join(sorted(set(self.usage.tolist()))) or "no rows at all"
-            raise DataError(f"the data has no rows of usage {usage!r}; it has {found}. Choose one of those with --usage.")
+            raise DataError(
+                f"the data has no rows of usage {usage!r}; it has {found}. Choose one of those with --usage."
+            )
         return self.take(chosen)
 
 
@@ -183,7 +186,9 @@ def read_ferplus(path: Path, faces: Faces) -> npt.NDArray[np.float32]:
         rows = list(csv.reader(text))
     header, body = rows[0], rows[1:]
     if tuple(header[2:]) != FERPLUS_COLUMNS:
-        raise DataError(f"{path} has the columns {header[2:]}, not {list(FERPLUS_COLUMNS)}; give FER+'s fer2013new.csv.")
+        raise DataError(
+            f"{path} has the columns {header[2:]}, not {list(FERPLUS_COLUMNS)}; give FER+'s fer2013new.csv."
+        )
     if int(faces.lines.max()) - 2 >= len(body):
         raise DataError(
             f"{path} has {len(body)} rows but the faces go up to row {int(faces.lines.max()) - 1}; "
@@ -191,7 +196,9 @@ def read_ferplus(path: Path, faces: Faces) -> npt.NDArray[np.float32]:
         )
     for position, line in enumerate(faces.lines):
         if body[int(line) - 2][0] != str(faces.usage[position]):
-            raise DataError(f"{path} and the faces differ in usage at line {line}; the two files do not belong together.")
+            raise DataError(
+                f"{path} and the faces differ in usage at line {line}; the two files do not belong together."
+            )
     return np.array([[float(vote) for vote in body[int(line) - 2][2:]] for line in faces.lines], dtype=np.float32)
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.data import DataError, Faces, pixel_hashes
-from training.labels import NUM_CLASSES
+from training.data import NUM_CLASSES, DataError, Faces, pixel_hashes
 
 
 @dataclass(frozen=True)

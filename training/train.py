@@ -21,15 +21,10 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-# Chosen before Keras is imported: torch trains these networks several times faster on a CPU than TensorFlow does.
-if "KERAS_BACKEND" not in os.environ:
-    import importlib.util
-
-    os.environ["KERAS_BACKEND"] = "torch" if importlib.util.find_spec("torch") else "tensorflow"
-
 import keras
 from keras import layers, ops
 
+from training import metrics
 from training.average import MovingAverage
 from training.batches import FERPLUS_CLASSES, TrainingSet, epoch_batches, ferplus_targets, prefetch, soft_labels
 from training.checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointError, read_variables, write_variables
@@ -62,8 +57,11 @@ def soft_cross_entropy(target: Any, logits: Any) -> Any:
 
 
 def with_ferplus_head(network: keras.Model) -> keras.Model:
-    """The network with a second head for the FER+ votes on the same features; only training uses it."""
-    features = network.get_layer("logits").input
+    """The network with a second head for the FER+ votes on what its scoring layer sees; only training uses it."""
+    scoring = [layer for layer in network.layers if layer.weights][-1]
+    features = scoring.input
+    if len(features.shape) == 4:
+        features = layers.GlobalAveragePooling2D(name=f"{FERPLUS_HEAD}_pool")(features)
     votes = layers.Dense(FERPLUS_CLASSES, name=FERPLUS_HEAD)(features)
     return keras.Model(network.input, [network.output, votes], name=f"{network.name}_with_{FERPLUS_HEAD}")
 
@@ -81,7 +79,9 @@ def make_optimizer(config: TrainConfig, model: keras.Model) -> keras.optimizers.
     return optimizer
 
 
-def predict_logits(network: keras.Model, pixels: npt.NDArray[np.uint8], batch_size: int = 256) -> npt.NDArray[np.float32]:
+def predict_logits(
+    network: keras.Model, pixels: npt.NDArray[np.uint8], batch_size: int = 256
+) -> npt.NDArray[np.float32]:
     """``(N, 7)`` logits of the first head for ``(N, 48, 48)`` pixels."""
     parts = []
     for start in range(0, len(pixels), batch_size):
@@ -89,14 +89,6 @@ def predict_logits(network: keras.Model, pixels: npt.NDArray[np.uint8], batch_si
         outputs = network.predict_on_batch(faces)
         parts.append(np.asarray(outputs[0] if isinstance(outputs, list | tuple) else outputs, dtype=np.float32))
     return np.concatenate(parts)
-
-
-def held_out_figures(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -float(log_probabilities[np.arange(len(labels)), labels].mean())
-    return loss, float((logits.argmax(axis=1) == labels).mean())
 
 
 class Run:
@@ -167,7 +159,7 @@ class Run:
         # train_on_batch reports the mean since the last reset, so the epoch's last value is the epoch's mean.
         self.model.reset_metrics()
         with self.average.applied():
-            loss, accuracy = held_out_figures(predict_logits(self.model, self.held_out.pixels), self.held_out.labels)
+            logits = predict_logits(self.model, self.held_out.pixels)
         if not np.isfinite(losses[-1]):
             raise FloatingPointError(
                 f"the loss became {losses[-1]} in epoch {self.epoch}; try a lower --learning-rate or float32 precision."
@@ -179,8 +171,8 @@ class Run:
             progress=round(self.progress, 5),
             learning_rate=rate,
             train_loss=losses[-1],
-            held_out_loss=loss,
-            held_out_accuracy=accuracy,
+            held_out_loss=metrics.negative_log_likelihood(logits, self.held_out.labels),
+            held_out_accuracy=metrics.accuracy(logits, self.held_out.labels),
             seconds=round(self.elapsed - before, 2),
         )
 
@@ -224,7 +216,18 @@ def environment() -> dict[str, str]:
         "numpy": np.__version__,
         "processor": processor_name(),
         "cores": str(os.cpu_count()),
+        "accelerator": accelerator_name(),
     }
+
+
+def accelerator_name() -> str:
+    """The accelerator that Keras's backend runs on, or "no accelerator"."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no accelerator"
+    others = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+    return ", ".join(others) or "no accelerator"
 
 
 def processor_name() -> str:
@@ -330,7 +333,9 @@ def main(argv: list[str] | None = None) -> int:
             f"faces; {split.duplicate_groups} groups of copies, {split.conflicting_groups} of them with different labels"
         )
         run = Run(config, folder, train, held_out)
-        print(f"{config.network}: {run.model.count_params():,} parameters, {keras.backend.backend()} backend", flush=True)
+        print(
+            f"{config.network}: {run.model.count_params():,} parameters, {keras.backend.backend()} backend", flush=True
+        )
         if arguments.resume and (folder / CHECKPOINT_FILE).exists():
             run.resume()
             print(f"resumed after epoch {run.epoch}", flush=True)

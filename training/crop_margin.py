@@ -1,0 +1,111 @@
+"""How FER2013's crops lie around the boxes of the detector that the product uses.
+
+FER2013's faces were cut out by another detector than YuNet. ``python -m training.crop_margin`` runs YuNet over them
+and finds the crop that, cut around YuNet's box, gives most nearly what the model was trained on: the medians of the
+crop's side and of the offset of its centre, in units of the box's size. The exporter writes them into the preset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data import SIDE, DataError, read_fer2013
+
+# YuNet was made for faces of 10 to 300 pixels with some background around them.
+_UPSCALED: Final = 160
+_BORDER: Final = 48
+_MIN_SCORE: Final = 0.8
+
+
+def box_to_crop(boxes: npt.NDArray[np.float64], side: float) -> npt.NDArray[np.float64]:
+    """The square ``(0, 0, side, side)`` as seen from each box.
+
+    Args:
+        boxes: ``(N, 4)`` of ``x, y, width, height`` in pixels.
+        side: of the square, in pixels.
+
+    Returns:
+        ``(N, 3)`` of the square's side and the offset of its centre in x and y, in units of ``sqrt(width * height)``.
+    """
+    unit = np.sqrt(boxes[:, 2] * boxes[:, 3])
+    centre = boxes[:, :2] + boxes[:, 2:] / 2
+    return np.column_stack([side / unit, (side / 2 - centre) / unit[:, None]])
+
+
+def detect(detector: Any, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
+    """The best box ``(4,)`` in one ``(48, 48)`` face, in pixels of that face upscaled to 160; or None."""
+    import cv2
+
+    large = cv2.resize(face, (_UPSCALED, _UPSCALED), interpolation=cv2.INTER_CUBIC)
+    framed = cv2.copyMakeBorder(large, _BORDER, _BORDER, _BORDER, _BORDER, cv2.BORDER_REPLICATE)
+    _, found = detector.detect(cv2.cvtColor(framed, cv2.COLOR_GRAY2BGR))
+    if found is None:
+        return None
+    best: npt.NDArray[np.float64] = found[found[:, -1].argmax()].astype(np.float64)
+    return best[:4] - np.array([_BORDER, _BORDER, 0, 0])
+
+
+def measure(faces: npt.NDArray[np.uint8], yunet: Path) -> dict[str, Any]:
+    """Medians and quartiles of the crop around YuNet's boxes.
+
+    Args:
+        faces: ``(N, 48, 48)`` grey levels.
+        yunet: ``face_detection_yunet_2023mar.onnx`` (fp32: the int8 file finds nothing in current OpenCV).
+
+    Raises:
+        DataError: if the detector's file is missing, or it finds no face.
+    """
+    import cv2
+
+    if not yunet.is_file():
+        raise DataError(f"{yunet} is not a file; give YuNet's face_detection_yunet_2023mar.onnx with --yunet.")
+    size = _UPSCALED + 2 * _BORDER
+    detector = cv2.FaceDetectorYN.create(str(yunet), "", (size, size), _MIN_SCORE)
+    boxes = [box for face in faces if (box := detect(detector, face)) is not None]
+    if not boxes:
+        raise DataError(f"{yunet} found no face in {len(faces)} pictures; is it the fp32 model of 2023mar?")
+    quartiles = np.percentile(box_to_crop(np.stack(boxes), _UPSCALED), [25, 50, 75], axis=0)
+    names = ("scale", "shift_x", "shift_y")
+    return {
+        "crop": {name: round(float(quartiles[1, i]), 4) for i, name in enumerate(names)},
+        "quartiles": {name: [round(float(q), 4) for q in quartiles[:, i]] for i, name in enumerate(names)},
+        "faces": len(faces),
+        "detected": len(boxes),
+        "detector": yunet.name,
+        "method": f"median over FER2013 Training faces upscaled {SIDE} to {_UPSCALED} pixels, score >= {_MIN_SCORE}",
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m training.crop_margin", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="FER2013's CSV, plain, .gz or .xz")
+    parser.add_argument("--yunet", type=Path, required=True, help="face_detection_yunet_2023mar.onnx")
+    parser.add_argument("--faces", type=int, default=4000, help="how many Training faces to use (default 4000)")
+    parser.add_argument("--seed", type=int, default=0, help="of their choice")
+    parser.add_argument("--out", type=Path, help="JSON file to write; without it, the result is printed only")
+    arguments = parser.parse_args(argv)
+    try:
+        training = read_fer2013(arguments.data).with_usage("Training")
+        random = np.random.default_rng(arguments.seed)
+        rows = random.permutation(len(training))[: arguments.faces]
+        result = measure(training.pixels[rows], arguments.yunet)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    text = json.dumps(result, indent=2) + "\n"
+    print(text, end="")
+    if arguments.out is not None:
+        arguments.out.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
