@@ -29,6 +29,12 @@ class AugmentConfig:
     erase_side: tuple[float, float] = (0.12, 0.45)
 
 
+def _uniform(random: np.random.Generator, limits: tuple[float, float], shape: tuple[int, ...]) -> FloatArray:
+    low, high = limits
+    values: FloatArray = (low + (high - low) * random.random(shape)).astype(np.float32)
+    return values
+
+
 def resample(faces: npt.NDArray[np.uint8], matrices: FloatArray) -> FloatArray:
     """Bilinear resampling of each face through its own affine map; beyond the border the border pixel is repeated.
 
@@ -59,7 +65,8 @@ def resample(faces: npt.NDArray[np.uint8], matrices: FloatArray) -> FloatArray:
     lower = flat[index]
     lower += (flat[index + 1] - lower) * x
     upper += (lower - upper) * y
-    return upper.reshape(count, height, width)
+    result: FloatArray = upper.reshape(count, height, width)
+    return result
 
 
 def random_matrices(count: int, side: int, config: AugmentConfig, random: np.random.Generator) -> FloatArray:
@@ -80,11 +87,11 @@ def random_matrices(count: int, side: int, config: AugmentConfig, random: np.ran
 
 
 def erase(faces: FloatArray, config: AugmentConfig, random: np.random.Generator) -> None:
-    """Hide a rectangle of a share of the faces behind one grey level, in place (Zhong et al. 2017, arXiv:1708.04896)."""
+    """Hide a rectangle of some faces behind one grey level, in place (Zhong et al. 2017, arXiv:1708.04896)."""
     count, height, width = faces.shape
-    size = random.uniform(*config.erase_side, (count, 2)) * (height, width)
-    start = random.random((count, 2)) * ((height, width) - size)
-    grey = random.uniform(0, 255, count).astype(np.float32)
+    size = _uniform(random, config.erase_side, (count, 2)) * np.array([height, width], np.float32)
+    start = random.random((count, 2)) * (np.array([height, width]) - size)
+    grey = _uniform(random, (0, 255), (count,))
     chosen = random.random(count) < config.erase
     ys, xs = np.arange(height)[None], np.arange(width)[None]
     rows = (ys >= start[:, :1]) & (ys < start[:, :1] + size[:, :1]) & chosen[:, None]
@@ -109,8 +116,8 @@ def augment(
     """
     count, side, _ = faces.shape
     changed = resample(faces, random_matrices(count, side, config, random))
-    gain = random.uniform(*config.gain, count).astype(np.float32)[:, None, None]
-    bias = random.uniform(-config.bias, config.bias, count).astype(np.float32)[:, None, None]
+    gain = _uniform(random, config.gain, (count, 1, 1))
+    bias = _uniform(random, (-config.bias, config.bias), (count, 1, 1))
     mean = changed.mean(axis=(1, 2), keepdims=True)
     changed -= mean
     changed *= gain

@@ -38,7 +38,8 @@ def ferplus_targets(votes: FloatArray) -> FloatArray:
     Votes for "unknown" and "not a face" are left out of the shares, so a row that sums to less than 1 weighs less in
     the loss, and one that nobody took for a face weighs nothing.
     """
-    return (votes[:, :FERPLUS_CLASSES] / np.maximum(votes.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+    shares: FloatArray = votes[:, :FERPLUS_CLASSES] / np.maximum(votes.sum(axis=1, keepdims=True), np.float32(1))
+    return shares
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ def prefetch(items: Iterator[T], depth: int = 4) -> Iterator[T]:
         while not stopped.is_set():
             try:
                 ready.put((item, error), timeout=0.1)
-                return True
             except queue.Full:
                 continue
+            return True
         return False
 
     def make() -> None:

@@ -32,6 +32,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
+def _bullets(*sentences: str) -> list[str]:
+    return [f"- {sentence}" for sentence in sentences]
+
+
 def confusions(matrix: list[list[int]], count: int = 5) -> list[str]:
     """The most frequent mistakes in words, as shares of the class that was mistaken; rows are labels."""
     cells = [
@@ -101,7 +105,7 @@ def card(preset: Preset, size_bytes: int) -> str:
     lines = [
         f"# {preset.name} {preset.version}",
         "",
-        f"Reads one of seven expressions from a grey face of {preset.input.width}x{preset.input.height} pixels: "
+        f"Reads one of seven expressions from a grey face of {preset.input.width}x{preset.input.height} pixels:",
         f"{', '.join(preset.labels)}. {results['parameters']:,} parameters, {size_bytes / 1e6:.2f} MB, LiteRT float32.",
         "",
     ]
@@ -110,20 +114,19 @@ def card(preset: Preset, size_bytes: int) -> str:
     lines += [
         "## How it was made",
         "",
-        f"- Data: `{training['data']}` (sha256 `{training['data_sha256'][:16]}...`).",
-        f"- Protocol: {training['protocol']}.",
-        *(
-            [f"- Also learnt from, by a second head that is not delivered: {training['auxiliary']}."]
-            * bool(training["auxiliary"])
+        *_bullets(
+            f"Data: `{training['data']}` (sha256 `{training['data_sha256'][:16]}...`).",
+            f"Protocol: {training['protocol']}.",
+            f"Also learnt from, by a second head that is not delivered: {training['auxiliary'] or 'nothing'}.",
+            f"Run: seed {training['seed']}, {training['epochs']} epochs, {training['steps']:,} steps of "
+            f"{settings['batch_size']} faces, {training['minutes']} minutes of training, {settings['precision']}.",
+            f"Machine: {environment['processor']}, {environment['cores']} cores shared with other work, "
+            f"{environment['accelerator']}; Keras {environment['keras']} on {environment['backend']}.",
+            f"Keras and LiteRT agree within {results['largest_logit_difference_keras_litert']:.0e} in every logit of "
+            "every held-out face.",
+            f"Behind a detector: the crop is a square of {preset.crop.scale} times the box's size (the root of width "
+            f"times height), moved by ({preset.crop.shift_x}, {preset.crop.shift_y}) of it.",
         ),
-        f"- Run: seed {training['seed']}, {training['epochs']} epochs, {training['steps']:,} steps of "
-        f"{settings['batch_size']} faces, {training['minutes']} minutes of training, {settings['precision']}.",
-        f"- Machine: {environment['processor']}, {environment['cores']} cores shared with other work, "
-        f"{environment['accelerator']}; Keras {environment['keras']} on {environment['backend']}.",
-        f"- Keras and LiteRT agree within {results['largest_logit_difference_keras_litert']:.0e} in every logit of "
-        "every held-out face.",
-        f"- Behind a detector: the crop is a square of {preset.crop.scale} times the box's size (the root of width "
-        f"times height), moved by ({preset.crop.shift_x}, {preset.crop.shift_y}) of it.",
         "",
         "## How well it does",
         "",

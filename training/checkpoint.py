@@ -1,4 +1,4 @@
-"""Where a run stands, in one file that is replaced at once: killed at any moment, the run goes on from its last epoch."""
+"""Where a run stands, in one file replaced at once: killed at any moment, it goes on from its last epoch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Checkpoint:
             np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, folder / CHECKPOINT_FILE)
+        partial.replace(folder / CHECKPOINT_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -76,7 +76,16 @@ class Checkpoint:
                         parts[part][name] = file[key]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"{path} cannot be read ({error}); remove it and train again.") from error
-        return cls(**state, **parts)
+        return cls(
+            epoch=state["epoch"],
+            step=state["step"],
+            elapsed_seconds=state["elapsed_seconds"],
+            complete=state["complete"],
+            history=state["history"],
+            variables=parts["variables"],
+            averaged=parts["averaged"],
+            optimizer=parts["optimizer"],
+        )
 
 
 def read_variables(variables: list[Any]) -> Arrays:

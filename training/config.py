@@ -67,7 +67,9 @@ class TrainConfig:
             raise ValueError(f"the configuration has unknown settings: {', '.join(unknown)}.")
         changes = dict(values)
         if "augment" in changes:
-            pairs = {key: tuple(v) if isinstance(v, list) else v for key, v in changes["augment"].items()}
+            pairs: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in changes["augment"].items()
+            }
             changes["augment"] = AugmentConfig(**pairs)
         return cls(**changes)
 

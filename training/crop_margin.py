@@ -48,8 +48,9 @@ def detect(detector: Any, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64
     _, found = detector.detect(cv2.cvtColor(framed, cv2.COLOR_GRAY2BGR))
     if found is None:
         return None
-    best: npt.NDArray[np.float64] = found[found[:, -1].argmax()].astype(np.float64)
-    return best[:4] - np.array([_BORDER, _BORDER, 0, 0])
+    best = found[found[:, -1].argmax()]
+    box: npt.NDArray[np.float64] = best[:4].astype(np.float64) - np.array([_BORDER, _BORDER, 0, 0])
+    return box
 
 
 def measure(faces: npt.NDArray[np.uint8], yunet: Path) -> dict[str, Any]:

@@ -112,15 +112,14 @@ def as_text(report: dict[str, Any]) -> str:
         f"{report['model']} on {report['faces']} faces of {report['usage']}",
         f"  accuracy   {100 * report['accuracy']:.2f}%  (95%: {100 * low:.2f} to {100 * high:.2f})",
         f"  macro-F1   {report['macro_f1']:.4f}",
-        f"  ECE-15     {report['ece_15']:.4f}  (before temperature {report['temperature']}: "
-        f"{report['ece_15_before_temperature']:.4f})",
+        f"  ECE-15     {report['ece_15']:.4f}  (before temperature: {report['ece_15_before_temperature']:.4f})",
         "  coverage   "
         + "  ".join(f"{100 * float(k):.0f}%: {100 * v:.2f}%" for k, v in report["accuracy_at_coverage"].items()),
     ]
     if "latency_one_face_one_thread" in report:
         latency = report["latency_one_face_one_thread"]
         lines.append(
-            f"  latency    p50 {latency['p50_ms']:.3f} ms, p95 {latency['p95_ms']:.3f} ms, one face, one thread"
+            f"  one face   p50 {latency['p50_ms']:.3f} ms, p95 {latency['p95_ms']:.3f} ms, one face, one thread"
         )
     lines.append(f"  size       {report['size_bytes'] / 1e6:.2f} MB")
     if "ferplus" in report:

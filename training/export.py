@@ -48,8 +48,8 @@ def training_record(config: TrainConfig, checkpoint: Checkpoint, run: Path) -> d
         "auxiliary": None if ferplus is None else f"FER+ votes of the same Training rows ({Path(ferplus).name})",
         "protocol": (
             f"learnt from {len(split['train'])} Training faces; {len(split['held_out'])} more held out, by class, for "
-            f"monitoring and temperature; {len(split['leaked'])} left out because a test row has the same pixels; exact "
-            "copies never on both sides; fixed schedule, last averaged weights, nothing selected on test rows"
+            f"monitoring and temperature; {len(split['leaked'])} left out because a test row has the same pixels; "
+            "exact copies never on both sides; fixed schedule, last averaged weights, nothing selected on test rows"
         ),
         "complete": checkpoint.complete,
         "epochs": checkpoint.epoch,
@@ -65,8 +65,8 @@ def replace_folder(new: Path, target: Path) -> None:
     """Put the finished folder ``new`` in the place of ``target``; an interrupted swap leaves one of them whole."""
     old = new.with_name(new.name + ".old")
     if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
+        target.replace(old)
+    new.replace(target)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,4 +1,7 @@
-"""Figures of merit, in NumPy alone, since training needs them too. ``logits`` are ``(N, C)``, ``labels`` ``(N,)`` class numbers, shares lie in 0..1."""
+"""Figures of merit, in NumPy alone, since training needs them too.
+
+``logits`` are ``(N, C)``, ``labels`` ``(N,)`` class numbers; shares lie in 0..1.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ def confusion_matrix(predicted: Labels, labels: Labels, classes: int) -> npt.NDA
 def recalls(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """``(C,)`` share of each class that was found; NaN for a class without rows."""
     totals = confusion.sum(axis=1)
-    return np.divide(np.diag(confusion), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+    found: npt.NDArray[np.float64] = np.full(len(totals), np.nan)
+    np.divide(np.diag(confusion), totals, out=found, where=totals > 0)
+    return found
 
 
 def macro_f1(confusion: npt.NDArray[np.int64]) -> float:

@@ -1,4 +1,4 @@
-"""The learning rate over a run: linear warm-up, then half a cosine down to zero (Loshchilov & Hutter, arXiv:1608.03983).
+"""The learning rate over a run: linear warm-up, then half a cosine to zero (Loshchilov & Hutter, arXiv:1608.03983).
 
 It is fixed before the run begins: nothing in it looks at a test set, or at anything measured on the way.
 """

@@ -18,10 +18,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+import keras
 import numpy as np
 import numpy.typing as npt
-
-import keras
 from keras import layers, ops
 
 from training import metrics
@@ -329,8 +328,8 @@ def main(argv: list[str] | None = None) -> int:
             json.dumps({key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in asdict(split).items()}) + "\n"
         )
         print(
-            f"{len(train)} faces to learn from, {len(held_out)} held out, {len(split.leaked)} left out as copies of test "
-            f"faces; {split.duplicate_groups} groups of copies, {split.conflicting_groups} of them with different labels"
+            f"{len(train)} faces to learn from, {len(held_out)} held out, {len(split.leaked)} left out as test copies; "
+            f"{split.duplicate_groups} groups of copies, {split.conflicting_groups} of them with different labels"
         )
         run = Run(config, folder, train, held_out)
         print(
