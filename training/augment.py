@@ -92,7 +92,7 @@ def erase(faces: FloatArray, config: AugmentConfig, random: np.random.Generator)
     size = _uniform(random, config.erase_side, (count, 2)) * np.array([height, width], np.float32)
     start = random.random((count, 2)) * (np.array([height, width]) - size)
     grey = _uniform(random, (0, 255), (count,))
-    chosen = random.random(count) < config.erase
+    chosen = random.random((count,)) < config.erase
     ys, xs = np.arange(height)[None], np.arange(width)[None]
     rows = (ys >= start[:, :1]) & (ys < start[:, :1] + size[:, :1]) & chosen[:, None]
     columns = (xs >= start[:, 1:]) & (xs < start[:, 1:] + size[:, 1:])

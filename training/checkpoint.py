@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,9 +90,23 @@ class Checkpoint:
         )
 
 
+def _named(variables: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Each variable with its path, the same in every process that builds the model.
+
+    Keras numbers the generators behind dropout through the whole process, so they are numbered anew here.
+    """
+    numbers = itertools.count()
+    for variable in variables:
+        path: str = variable.path
+        if path.startswith("seed_generator"):
+            number = next(numbers)
+            path = f"seed_generator{f'_{number}' if number else ''}/seed_generator_state"
+        yield path, variable
+
+
 def read_variables(variables: list[Any]) -> Arrays:
     """A copy of each Keras variable's value, by its path."""
-    return {variable.path: np.array(variable.numpy()) for variable in variables}
+    return {path: np.array(variable.numpy()) for path, variable in _named(variables)}
 
 
 def write_variables(variables: list[Any], arrays: Arrays) -> None:
@@ -99,13 +115,13 @@ def write_variables(variables: list[Any], arrays: Arrays) -> None:
     Raises:
         CheckpointError: if a variable is missing or has another shape.
     """
-    for variable in variables:
-        if variable.path not in arrays:
-            raise CheckpointError(f"the checkpoint has no {variable.path!r}; it belongs to another network.")
-        value = arrays[variable.path]
+    for path, variable in _named(variables):
+        if path not in arrays:
+            raise CheckpointError(f"the checkpoint has no {path!r}; it belongs to another network.")
+        value = arrays[path]
         if tuple(value.shape) != tuple(variable.shape):
             raise CheckpointError(
-                f"{variable.path!r} has the shape {tuple(value.shape)} in the checkpoint and "
-                f"{tuple(variable.shape)} in the network; it belongs to another network."
+                f"{path!r} has the shape {tuple(value.shape)} in the checkpoint and {tuple(variable.shape)} in the "
+                "network; it belongs to another network."
             )
         variable.assign(value)

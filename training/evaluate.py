@@ -118,9 +118,7 @@ def as_text(report: dict[str, Any]) -> str:
     ]
     if "latency_one_face_one_thread" in report:
         latency = report["latency_one_face_one_thread"]
-        lines.append(
-            f"  one face   p50 {latency['p50_ms']:.3f} ms, p95 {latency['p95_ms']:.3f} ms, one face, one thread"
-        )
+        lines.append(f"  one face   p50 {latency['p50_ms']:.3f} ms, p95 {latency['p95_ms']:.3f} ms, on one thread")
     lines.append(f"  size       {report['size_bytes'] / 1e6:.2f} MB")
     if "ferplus" in report:
         lines.append(

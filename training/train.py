@@ -72,6 +72,7 @@ def make_optimizer(config: TrainConfig, model: keras.Model) -> keras.optimizers.
         momentum=config.momentum,
         nesterov=True,
         weight_decay=config.weight_decay,
+        name="sgd",
     )
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if v.name != "kernel"])
     optimizer.build(model.trainable_variables)

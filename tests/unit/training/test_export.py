@@ -1,0 +1,132 @@
+"""From a run to a model folder, through the real converter where TensorFlow is installed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="only TensorFlow writes LiteRT files: pip install -e .[train]")
+keras = pytest.importorskip("keras")
+pytest.importorskip("ai_edge_litert", reason="the LiteRT interpreter is missing: pip install -e .[train]")
+
+from shared.errors import ModelError  # noqa: E402
+from shared.preset import CropSpec, InputSpec, load_model  # noqa: E402
+from training import convert, evaluate, export, train  # noqa: E402
+from training.data import read_fer2013  # noqa: E402
+from training.networks import NETWORKS, build_network  # noqa: E402
+from training.predictors import LiteRtPredictor, predict  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Keras runs on another backend; set KERAS_BACKEND=tensorflow"
+)
+
+CROP = CropSpec(scale=1.1)
+
+
+@pytest.fixture
+def finished_run(tmp_path: Path, small_csv: Path, tiny_network: str) -> Path:
+    from training.config import TrainConfig
+
+    config = TrainConfig(
+        network=tiny_network,
+        data=str(small_csv),
+        epochs=6,
+        batch_size=16,
+        learning_rate=0.05,
+        held_out_fraction=0.2,
+        ema_decay=0.9,
+    )
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(config.to_json())
+    assert train.main(["--run", str(folder), "--resume"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_keras_and_litert_agree(name: str) -> None:
+    keras.utils.set_random_seed(3)
+    network = build_network(name, 0.2)
+    # Statistics that are not those of initialisation, so that folding them has something to get wrong.
+    random = np.random.default_rng(0)
+    for variable in network.variables:
+        if "moving_variance" in variable.path or "gamma" in variable.path:
+            variable.assign(random.uniform(0.6, 1.5, variable.shape))
+        elif "moving_mean" in variable.path or "beta" in variable.path:
+            variable.assign(random.uniform(-0.3, 0.3, variable.shape))
+    faces = random.integers(0, 256, (16, 48, 48), dtype=np.uint8)
+
+    content = convert.to_litert(network)
+
+    logits = predict(LiteRtPredictor(name, content, InputSpec(height=48, width=48), "logits", 1.0), faces)
+    assert convert.largest_difference(network, logits, faces) <= convert.TOLERANCE
+    assert not any(operator.startswith(("Flex", "CUSTOM")) for operator in convert.operators(content))
+    assert "MUL" not in convert.operators(content)[2:], "batch normalisation was not folded"
+
+
+def test_a_model_that_computes_something_else_is_refused(tiny_network: str) -> None:
+    network = build_network(tiny_network, 0.0)
+    faces = np.random.default_rng(0).integers(0, 256, (4, 48, 48), dtype=np.uint8)
+    logits = np.asarray(network.predict_on_batch(faces[..., None].astype(np.float32)))
+    with pytest.raises(convert.ConversionError, match="differ by"):
+        convert.largest_difference(network, logits + np.float32(1e-2), faces)
+
+
+def test_a_run_becomes_a_complete_folder(
+    finished_run: Path, tmp_path: Path, small_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "models" / "tiny"
+    preset = export.export(finished_run, target, "1.2.3", CROP, ["PublicTest"], None)
+
+    assert {path.name for path in target.iterdir()} == {"model.tflite", "preset.json", "card.md", "history.csv"}
+    assert [path.name for path in target.parent.iterdir()] == ["tiny"], "no partial folder is left"
+    assert load_model(target).preset == preset
+    assert preset.crop == CROP
+    assert preset.training["complete"] is True
+    assert preset.training["seed"] == 0
+    text = (target / "card.md").read_text()
+    assert "does not show what someone feels" in text
+    assert "Interim" not in text
+    assert f"{100 * preset.results['PublicTest']['accuracy']:.1f}%" in text
+    # Nothing of the machine that it was made on.
+    assert str(tmp_path) not in (target / "preset.json").read_text() + text
+
+    out = tmp_path / "report.json"
+    assert evaluate.main(["--model", str(target), "--data", str(small_csv), "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert report["accuracy"] == preset.results["PublicTest"]["accuracy"]
+    assert "PublicTest" in capsys.readouterr().out
+
+
+def test_an_export_replaces_the_last_one_and_a_failed_one_leaves_it(finished_run: Path, tmp_path: Path) -> None:
+    target = tmp_path / "models" / "tiny"
+    export.export(finished_run, target, "1", CROP, [], None)
+    export.export(finished_run, target, "2", CROP, [], None)
+    assert load_model(target).preset.version == "2"
+
+    with pytest.raises(ValueError, match="version"):
+        export.export(finished_run, target, "not a version", CROP, [], None)
+    assert load_model(target).preset.version == "2"
+    assert [path.name for path in target.parent.iterdir()] == ["tiny"]
+
+    (target / "model.tflite").write_bytes(b"something else")
+    with pytest.raises(ModelError, match="sha256"):
+        LiteRtPredictor.from_folder(target)
+
+
+def test_the_converted_network_is_the_averaged_one(finished_run: Path, small_csv: Path) -> None:
+    from training.checkpoint import Checkpoint
+    from training.config import TrainConfig
+
+    checkpoint = Checkpoint.load(finished_run)
+    network = convert.averaged_network(TrainConfig.read(finished_run / "config.json"), checkpoint)
+    for variable in network.weights:
+        if variable.path in checkpoint.averaged:
+            np.testing.assert_array_equal(variable.numpy(), checkpoint.averaged[variable.path])
+    assert len(read_fer2013(small_csv)) == 224
+
+
+def test_the_command_names_a_run_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export.main(["--run", str(tmp_path), "--name", "x", "--models", str(tmp_path)]) == 1
+    assert "config.json" in capsys.readouterr().err

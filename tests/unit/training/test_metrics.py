@@ -1,0 +1,64 @@
+"""Figures of merit, against values known from elsewhere and invariants."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training import metrics
+
+
+def test_wilson_as_in_the_literature() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I: 81 of 263 gives 0.2553 to 0.3662.
+    low, high = metrics.wilson_interval(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+
+
+@given(data=st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_holds_the_share(data: tuple[int, int]) -> None:
+    hits, count = data
+    low, high = metrics.wilson_interval(hits, count)
+    assert 0 <= low <= hits / count <= high <= 1 or np.isclose([low, high], hits / count).any()
+
+
+def test_an_interval_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        metrics.wilson_interval(0, 0)
+
+
+def test_confusion_recall_and_f1_by_hand() -> None:
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
+    confusion = metrics.confusion_matrix(predicted, labels, 4)
+    assert confusion[:3, :3].tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    recalls = metrics.recalls(confusion)
+    assert recalls[:3].tolist() == pytest.approx([2 / 3, 1, 0])
+    assert np.isnan(recalls[3])
+    assert metrics.macro_f1(confusion) == pytest.approx((2 / 3 + 0.8 + 0) / 3)
+
+
+def test_calibration_error_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1]] * 10)
+    labels = np.array([0] * 6 + [1] * 4)
+    assert metrics.expected_calibration_error(probabilities, labels) == pytest.approx(0.3)
+    assert metrics.brier(np.eye(3)[[0, 1]], np.array([0, 1])) == 0
+
+
+def test_confident_faces_come_first() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.55, 0.45], [0.2, 0.8]])
+    labels = np.array([0, 1, 1, 1])
+    assert metrics.accuracy_at_coverage(probabilities, labels, 0.5) == 1
+    assert metrics.accuracy_at_coverage(probabilities, labels, 1.0) == 0.5
+
+
+@settings(max_examples=10, deadline=None)
+@given(temperature=st.floats(0.3, 4), seed=st.integers(0, 1000))
+def test_the_temperature_that_was_hidden_is_found(temperature: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1.5, (20_000, 5))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (shares.cumsum(axis=1) > random.random((len(shares), 1))).argmax(axis=1)
+    found = metrics.fit_temperature(logits * temperature, labels)
+    assert found == pytest.approx(temperature, rel=0.08)
+    assert metrics.negative_log_likelihood(logits * temperature, labels, found) <= (
+        metrics.negative_log_likelihood(logits * temperature, labels) + 1e-9
+    )
