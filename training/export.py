@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def training_record(config: TrainConfig, checkpoint: Checkpoint, run: Path) -> d
     """What the preset says of the training: data, protocol, seed, length, hardware and time."""
     environment = json.loads((run / "environment.json").read_text())
     split = json.loads((run / "split.json").read_text())
-    settings = asdict(config)
+    settings = json.loads(config.to_json())
     # The name and hash say which data it was; where it lay on one machine is nobody's business.
     data = Path(settings.pop("data"))
     ferplus = settings.pop("ferplus")

@@ -1,6 +1,7 @@
 """Augmentation and batches."""
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_a_calm_batch_is_neither_blended_nor_hidden() -> None:
 def test_prefetch_keeps_order_raises_the_makers_error_and_stops_with_its_reader() -> None:
     assert list(prefetch(iter(range(20)))) == list(range(20))
 
-    def failing() -> object:
+    def failing() -> Iterator[int]:
         yield 1
         raise RuntimeError("no more")
 

@@ -1,5 +1,7 @@
 """The networks: their parameters are those of the papers, and they do what the module says of all of them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,7 @@ APPENDIX_A2 = [
 ]
 
 
-def trainable_count(network: "keras.Model") -> int:
+def trainable_count(network: Any) -> int:
     return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
 
 
