@@ -138,6 +138,8 @@ class Run:
     def run_epoch(self) -> EpochRecord:
         """Train for one epoch, or for what the budget leaves of it, and measure on the held-out faces."""
         began, before = time.monotonic(), self.elapsed
+        # On torch, dropout draws from the process's generator, which a resumed run would find in another state.
+        keras.utils.set_random_seed(int(np.random.SeedSequence([self.config.seed, self.epoch]).generate_state(1)[0]))
         first_step = self.step
 
         def is_calm(batch: int) -> bool:
@@ -156,13 +158,12 @@ class Run:
             if self.progress >= 1:
                 break
         self.epoch += 1
-        # train_on_batch reports the mean since the last reset, so the epoch's last value is the epoch's mean.
-        self.model.reset_metrics()
         with self.average.applied():
             logits = predict_logits(self.model, self.held_out.pixels)
-        if not np.isfinite(losses[-1]):
+        loss = float(np.mean(losses))
+        if not np.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {losses[-1]} in epoch {self.epoch}; try a lower --learning-rate or float32 precision."
+                f"the loss became {loss} in epoch {self.epoch}; try a lower --learning-rate or float32 precision."
             )
         self.elapsed = before + time.monotonic() - began
         return EpochRecord(
@@ -170,7 +171,7 @@ class Run:
             step=self.step,
             progress=round(self.progress, 5),
             learning_rate=rate,
-            train_loss=losses[-1],
+            train_loss=loss,
             held_out_loss=metrics.negative_log_likelihood(logits, self.held_out.labels),
             held_out_accuracy=metrics.accuracy(logits, self.held_out.labels),
             seconds=round(self.elapsed - before, 2),
