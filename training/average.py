@@ -21,20 +21,24 @@ def averageable(model: keras.Model) -> list[Any]:
     return [v for v in model.variables if keras.backend.is_float_dtype(v.dtype)]
 
 
+def _value(variable: Any) -> Any:
+    """The variable's value without its history, which on torch would grow with every step of the run."""
+    return ops.stop_gradient(ops.convert_to_tensor(variable))
+
+
 class MovingAverage:
     """Averages weights over about the last ``1 / (1 - decay)`` steps (Polyak & Juditsky 1992)."""
 
     def __init__(self, model: keras.Model, decay: float) -> None:
         self._variables = averageable(model)
         self._decay = decay
-        self._means = [ops.copy(ops.convert_to_tensor(v)) for v in self._variables]
+        self._means = [ops.copy(_value(v)) for v in self._variables]
 
     def update(self, step: int) -> None:
         """Take in the variables as they are after ``step`` steps; early steps count more, so that it starts at once."""
         decay = min(self._decay, (1 + step) / (10 + step))
         self._means = [
-            mean + (ops.convert_to_tensor(v) - mean) * (1 - decay)
-            for mean, v in zip(self._means, self._variables, strict=True)
+            mean + (_value(v) - mean) * (1 - decay) for mean, v in zip(self._means, self._variables, strict=True)
         ]
 
     def arrays(self) -> Arrays:

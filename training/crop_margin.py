@@ -16,12 +16,25 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.preset import CropSpec
 from training.data import SIDE, DataError, read_fer2013
+from training.yunet import MIN_SCORE, UPSCALED, CutFaceDetector
 
-# YuNet was made for faces of 10 to 300 pixels with some background around them.
-_UPSCALED: Final = 160
-_BORDER: Final = 48
-_MIN_SCORE: Final = 0.8
+FER2013_CROP: Final = Path(__file__).with_name("fer2013_crop.json")
+
+
+def read_crop(path: Path = FER2013_CROP) -> CropSpec:
+    """The crop that an earlier measurement wrote; by default the one of FER2013 behind YuNet.
+
+    Raises:
+        DataError: if the file is not one of this program.
+    """
+    try:
+        return CropSpec(**json.loads(path.read_text())["crop"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a measured crop ({error}); write it with python -m training.crop_margin."
+        ) from error
 
 
 def box_to_crop(boxes: npt.NDArray[np.float64], side: float) -> npt.NDArray[np.float64]:
@@ -39,48 +52,24 @@ def box_to_crop(boxes: npt.NDArray[np.float64], side: float) -> npt.NDArray[np.f
     return np.column_stack([side / unit, (side / 2 - centre) / unit[:, None]])
 
 
-def detect(detector: Any, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:
-    """The best box ``(4,)`` in one ``(48, 48)`` face, in pixels of that face upscaled to 160; or None."""
-    import cv2
-
-    large = cv2.resize(face, (_UPSCALED, _UPSCALED), interpolation=cv2.INTER_CUBIC)
-    framed = cv2.copyMakeBorder(large, _BORDER, _BORDER, _BORDER, _BORDER, cv2.BORDER_REPLICATE)
-    _, found = detector.detect(cv2.cvtColor(framed, cv2.COLOR_GRAY2BGR))
-    if found is None:
-        return None
-    best = found[found[:, -1].argmax()]
-    box: npt.NDArray[np.float64] = best[:4].astype(np.float64) - np.array([_BORDER, _BORDER, 0, 0])
-    return box
-
-
-def measure(faces: npt.NDArray[np.uint8], yunet: Path) -> dict[str, Any]:
-    """Medians and quartiles of the crop around YuNet's boxes.
-
-    Args:
-        faces: ``(N, 48, 48)`` grey levels.
-        yunet: ``face_detection_yunet_2023mar.onnx`` (fp32: the int8 file finds nothing in current OpenCV).
+def measure(faces: npt.NDArray[np.uint8], detector: CutFaceDetector) -> dict[str, Any]:
+    """Medians and quartiles of the crop around YuNet's boxes in ``(N, 48, 48)`` faces.
 
     Raises:
-        DataError: if the detector's file is missing, or it finds no face.
+        DataError: if it finds no face.
     """
-    import cv2
-
-    if not yunet.is_file():
-        raise DataError(f"{yunet} is not a file; give YuNet's face_detection_yunet_2023mar.onnx with --yunet.")
-    size = _UPSCALED + 2 * _BORDER
-    detector = cv2.FaceDetectorYN.create(str(yunet), "", (size, size), _MIN_SCORE)
-    boxes = [box for face in faces if (box := detect(detector, face)) is not None]
+    boxes = [box for face in faces if (box := detector.box(face)) is not None]
     if not boxes:
-        raise DataError(f"{yunet} found no face in {len(faces)} pictures; is it the fp32 model of 2023mar?")
-    quartiles = np.percentile(box_to_crop(np.stack(boxes), _UPSCALED), [25, 50, 75], axis=0)
+        raise DataError(f"{detector.name} found no face in {len(faces)} pictures; is it the fp32 model of 2023mar?")
+    quartiles = np.percentile(box_to_crop(np.stack(boxes), UPSCALED), [25, 50, 75], axis=0)
     names = ("scale", "shift_x", "shift_y")
     return {
         "crop": {name: round(float(quartiles[1, i]), 4) for i, name in enumerate(names)},
         "quartiles": {name: [round(float(q), 4) for q in quartiles[:, i]] for i, name in enumerate(names)},
         "faces": len(faces),
         "detected": len(boxes),
-        "detector": yunet.name,
-        "method": f"median over FER2013 Training faces upscaled {SIDE} to {_UPSCALED} pixels, score >= {_MIN_SCORE}",
+        "detector": detector.name,
+        "method": f"median over FER2013 Training faces upscaled {SIDE} to {UPSCALED} pixels, score >= {MIN_SCORE}",
     }
 
 
@@ -97,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         training = read_fer2013(arguments.data).with_usage("Training")
         random = np.random.default_rng(arguments.seed)
         rows = random.permutation(len(training))[: arguments.faces]
-        result = measure(training.pixels[rows], arguments.yunet)
+        result = measure(training.pixels[rows], CutFaceDetector(arguments.yunet))
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -20,10 +20,13 @@ import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
 from shared.errors import ModelError
+from shared.preset import CropSpec
 from shared.vision import softmax
 from training import metrics
+from training.crop_margin import read_crop
 from training.data import NUM_CLASSES, USAGES, DataError, Faces, read_fer2013, read_ferplus
 from training.predictors import KerasPredictor, LiteRtPredictor, Predictor, measure_latency, predict
+from training.yunet import CutFaceDetector
 
 COVERAGES: Final = (0.9, 0.8, 0.7)
 
@@ -82,6 +85,33 @@ def ferplus_figures(logits: npt.NDArray[np.float32], votes: npt.NDArray[np.float
     }
 
 
+def behind_detector(
+    predictor: Predictor, faces: Faces, logits: npt.NDArray[np.float32], detector: CutFaceDetector, crop: CropSpec
+) -> dict[str, Any]:
+    """Accuracy on the faces that the detector finds: as they are in the data, and cut anew around its boxes.
+
+    Args:
+        predictor: the model.
+        faces: the faces that were evaluated.
+        logits: ``(N, 7)`` what the model gave for them as they are.
+        detector: the detector that the product uses.
+        crop: how the model's preset says that a face is cut around a box.
+    """
+    cuts = [detector.cut(face, crop) for face in faces.pixels]
+    found = np.array([cut is not None for cut in cuts])
+    if not found.any():
+        raise DataError(f"{detector.name} found none of these faces; is it the fp32 model of 2023mar?")
+    labels = faces.labels[found]
+    anew = predict(predictor, np.stack([cut for cut in cuts if cut is not None]))
+    return {
+        "detector": detector.name,
+        "found": int(found.sum()),
+        "accuracy_as_in_data": round(metrics.accuracy(logits[found], labels), 4),
+        "accuracy_cut_anew": round(metrics.accuracy(anew, labels), 4),
+        "same_answer": round(float((anew.argmax(axis=1) == logits[found].argmax(axis=1)).mean()), 4),
+    }
+
+
 def evaluate(predictor: Predictor, faces: Faces, latency_runs: int = 1000) -> tuple[dict[str, Any], npt.NDArray[Any]]:
     """The figures of a model on the given faces, and its logits ``(N, 7)``."""
     logits = predict(predictor, faces.pixels)
@@ -92,17 +122,18 @@ def evaluate(predictor: Predictor, faces: Faces, latency_runs: int = 1000) -> tu
     return report, logits
 
 
-def open_model(path: Path, scale: float, offset: float, output: str) -> Predictor:
-    """The model at ``path``: a folder of the exporter, or a Keras file with the given scaling and kind of output.
+def open_model(path: Path, scale: float, offset: float, output: str) -> tuple[Predictor, CropSpec]:
+    """The model at ``path`` and its crop: an exported folder, or a Keras file scaled as told and with FER2013's crop.
 
     Raises:
         ModelError, ValueError: if it cannot be used.
     """
     if path.is_dir():
-        return LiteRtPredictor.from_folder(path)[0]
+        predictor, preset = LiteRtPredictor.from_folder(path)
+        return predictor, preset.crop
     if not path.is_file():
         raise ValueError(f"{path} does not exist; give a model folder (models/NAME) or a Keras file with --model.")
-    return KerasPredictor.from_file(path, scale, offset, output)
+    return KerasPredictor.from_file(path, scale, offset, output), read_crop()
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -124,6 +155,10 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(
             f"  FER+       {100 * report['ferplus']['accuracy']:.2f}% of {report['ferplus']['faces']} majorities"
         )
+    if "behind_detector" in report:
+        behind = report["behind_detector"]
+        shares = 100 * behind["accuracy_cut_anew"], 100 * behind["accuracy_as_in_data"]
+        lines.append(f"  detector   {shares[0]:.2f}% of the {behind['found']} faces it finds; uncut {shares[1]:.2f}%")
     lines.append("  label \\ predicted" + "".join(f"{name:>10}" for name in EMOTIONS) + "    recall")
     for name, row in zip(EMOTIONS, report["confusion"], strict=True):
         recall = report["recall"][name]
@@ -139,6 +174,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="FER2013's CSV, plain, .gz or .xz")
     parser.add_argument("--usage", choices=USAGES, default="PublicTest", help="which rows (default PublicTest)")
     parser.add_argument("--ferplus", type=Path, help="FER+'s fer2013new.csv, to also measure agreement with it")
+    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file, to also measure faces cut around its boxes")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--latency-runs", type=int, default=1000, help="timed runs of one face; 0 for none")
     keras_only = parser.add_argument_group("for Keras files, where no preset says it")
@@ -152,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = make_parser().parse_args(argv)
     try:
-        predictor = open_model(arguments.model, arguments.scale, arguments.offset, arguments.output)
+        predictor, crop = open_model(arguments.model, arguments.scale, arguments.offset, arguments.output)
         everything = read_fer2013(arguments.data)
         faces = everything.with_usage(arguments.usage)
         report, logits = evaluate(predictor, faces, arguments.latency_runs)
@@ -162,6 +198,9 @@ def main(argv: list[str] | None = None) -> int:
         report["bad_rows"] = dict(Counter(bad.reason for bad in everything.bad_rows))
         if arguments.ferplus is not None:
             report["ferplus"] = ferplus_figures(logits, read_ferplus(arguments.ferplus, faces))
+        if arguments.yunet is not None:
+            detector = CutFaceDetector(arguments.yunet)
+            report["behind_detector"] = behind_detector(predictor, faces, logits, detector, crop)
     except (DataError, ModelError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -26,11 +26,10 @@ from training.card import card
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import TrainConfig
 from training.convert import ConversionError, averaged_network, largest_difference, to_litert
+from training.crop_margin import FER2013_CROP, read_crop
 from training.data import SIDE, USAGES, DataError, Faces, read_fer2013, read_ferplus
 from training.evaluate import evaluate, ferplus_figures, figures
 from training.predictors import LiteRtPredictor, predict
-
-DEFAULT_CROP = Path(__file__).with_name("fer2013_crop.json")
 
 
 def training_record(config: TrainConfig, checkpoint: Checkpoint, run: Path) -> dict[str, Any]:
@@ -145,7 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", required=True, help="name of the model: small letters, digits and _")
     parser.add_argument("--models", type=Path, default=Path("models"), help="where model folders lie (default models)")
     parser.add_argument("--model-version", default="1.0.0", help="version that detections will carry (default 1.0.0)")
-    parser.add_argument("--crop", type=Path, default=DEFAULT_CROP, help="what python -m training.crop_margin wrote")
+    parser.add_argument("--crop", type=Path, default=FER2013_CROP, help="what python -m training.crop_margin wrote")
     parser.add_argument("--evaluate", action="append", default=[], choices=USAGES[1:], help="test rows to measure on")
     parser.add_argument("--ferplus", type=Path, help="FER+'s fer2013new.csv, to measure agreement with it as well")
     return parser
@@ -158,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        crop = CropSpec(**json.loads(arguments.crop.read_text())["crop"])
+        crop = read_crop(arguments.crop)
         preset = export(
             arguments.run,
             arguments.models / arguments.name,

@@ -131,3 +131,9 @@ def test_the_command_runs_resumes_and_explains(
     shutil.rmtree(folder)
     assert train.main(["--run", str(folder), "--data", str(tmp_path / "absent.csv")]) == 1
     assert "not a file" in capsys.readouterr().err
+
+
+def test_averaging_keeps_no_history_of_the_run(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
+    run = start(config_for(small_csv, tiny_network), tmp_path / "run")
+    run.run_epoch()
+    assert not any(getattr(mean, "requires_grad", False) for mean in run.average._means)
