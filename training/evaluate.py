@@ -26,6 +26,7 @@ from training import metrics
 from training.crop_margin import read_crop
 from training.data import NUM_CLASSES, USAGES, DataError, Faces, read_fer2013, read_ferplus
 from training.predictors import KerasPredictor, LiteRtPredictor, Predictor, measure_latency, predict
+from training.robustness import robustness
 from training.yunet import CutFaceDetector
 
 COVERAGES: Final = (0.9, 0.8, 0.7)
@@ -159,6 +160,8 @@ def as_text(report: dict[str, Any]) -> str:
         behind = report["behind_detector"]
         shares = 100 * behind["accuracy_cut_anew"], 100 * behind["accuracy_as_in_data"]
         lines.append(f"  detector   {shares[0]:.2f}% of the {behind['found']} faces it finds; uncut {shares[1]:.2f}%")
+    for name, shares in report.get("robustness", {}).items():
+        lines.append(f"  {name:<24}" + "  ".join(f"{key:>5}: {100 * share:5.2f}%" for key, share in shares.items()))
     lines.append("  label \\ predicted" + "".join(f"{name:>10}" for name in EMOTIONS) + "    recall")
     for name, row in zip(EMOTIONS, report["confusion"], strict=True):
         recall = report["recall"][name]
@@ -175,6 +178,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--usage", choices=USAGES, default="PublicTest", help="which rows (default PublicTest)")
     parser.add_argument("--ferplus", type=Path, help="FER+'s fer2013new.csv, to also measure agreement with it")
     parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file, to also measure faces cut around its boxes")
+    parser.add_argument("--robustness", action="store_true", help="also measure on worse pictures and crops")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--latency-runs", type=int, default=1000, help="timed runs of one face; 0 for none")
     keras_only = parser.add_argument_group("for Keras files, where no preset says it")
@@ -198,6 +202,8 @@ def main(argv: list[str] | None = None) -> int:
         report["bad_rows"] = dict(Counter(bad.reason for bad in everything.bad_rows))
         if arguments.ferplus is not None:
             report["ferplus"] = ferplus_figures(logits, read_ferplus(arguments.ferplus, faces))
+        if arguments.robustness:
+            report["robustness"] = robustness(predictor, faces)
         if arguments.yunet is not None:
             detector = CutFaceDetector(arguments.yunet)
             report["behind_detector"] = behind_detector(predictor, faces, logits, detector, crop)
