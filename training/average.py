@@ -13,7 +13,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from training.checkpoint import Arrays, read_variables, write_variables
+from training.checkpoint import Arrays, Checkpoint, read_variables, write_variables
+from training.config import TrainConfig
+from training.networks import build_network
 
 
 def averageable(model: keras.Model) -> list[Any]:
@@ -58,3 +60,15 @@ class MovingAverage:
             yield
         finally:
             write_variables(self._variables, own)
+
+
+def averaged_network(config: TrainConfig, checkpoint: Checkpoint) -> keras.Model:
+    """The run's network in float32 with its averaged weights, without the heads that only training uses.
+
+    Raises:
+        CheckpointError: if the checkpoint belongs to another network.
+    """
+    keras.config.set_dtype_policy("float32")
+    network = build_network(config.network, config.dropout)
+    write_variables(averageable(network), checkpoint.averaged)
+    return network

@@ -1,4 +1,4 @@
-"""From the averaged weights of a run to a LiteRT file, with a check that both compute the same.
+"""From a Keras network to a LiteRT file, with a check that both compute the same.
 
 This is the one module that needs TensorFlow, which Keras has to be running on: only it can write the format.
 """
@@ -12,32 +12,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from training.average import averageable
-from training.checkpoint import Checkpoint, write_variables
-from training.config import TrainConfig
-
 # Largest difference of any logit on any face that is put down to the order of float32 additions.
 TOLERANCE: Final = 1e-4
 
 
 class ConversionError(RuntimeError):
     """The model cannot be delivered; the message says what did not hold."""
-
-
-def averaged_network(config: TrainConfig, checkpoint: Checkpoint) -> Any:
-    """The run's network in float32 with its averaged weights, without the heads that only training uses.
-
-    Raises:
-        CheckpointError: if the checkpoint belongs to another network.
-    """
-    import keras
-
-    from training.networks import build_network
-
-    keras.config.set_dtype_policy("float32")
-    network = build_network(config.network, config.dropout)
-    write_variables(averageable(network), checkpoint.averaged)
-    return network
 
 
 def to_litert(network: Any) -> bytes:

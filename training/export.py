@@ -25,7 +25,7 @@ from training import metrics
 from training.card import card
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import TrainConfig
-from training.convert import ConversionError, averaged_network, largest_difference, to_litert
+from training.convert import ConversionError, largest_difference, to_litert
 from training.crop_margin import FER2013_CROP, read_crop
 from training.data import SIDE, USAGES, DataError, Faces, read_fer2013, read_ferplus
 from training.evaluate import evaluate, ferplus_figures, figures
@@ -84,6 +84,9 @@ def export(
     Raises:
         CheckpointError, DataError, ConversionError, ModelError: saying what did not hold; then nothing is written.
     """
+    # Imports Keras, which has to find the backend that main has chosen.
+    from training.average import averaged_network
+
     config = TrainConfig.read(run / "config.json")
     checkpoint = Checkpoint.load(run)
     everything = read_fer2013(Path(config.data))

@@ -1,8 +1,8 @@
 """Train a network: ``python -m training.train --data fer2013.csv.xz --run runs/first``.
 
-A run has one folder with its configuration, environment, log and checkpoint. It can be stopped at any time and goes on
-with ``--resume``. The test rows (PublicTest, PrivateTest) are not looked at here, except to leave their copies among
-the Training rows out.
+A run has one folder with its configuration, environment, log, checkpoint and, at the end, the averaged network as a
+Keras file. It can be stopped at any time and goes on with ``--resume``. The test rows (PublicTest, PrivateTest) are
+not looked at here, except to leave their copies among the Training rows out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from training import metrics
-from training.average import MovingAverage
+from training.average import MovingAverage, averaged_network
 from training.batches import FERPLUS_CLASSES, TrainingSet, epoch_batches, ferplus_targets, prefetch, soft_labels
 from training.checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointError, read_variables, write_variables
 from training.config import TrainConfig
@@ -34,6 +34,7 @@ from training.schedule import Schedule
 from training.split import Split, split_training
 
 FERPLUS_HEAD = "ferplus"
+KERAS_FILE = "model.keras"
 
 
 class EpochRecord(TypedDict):
@@ -341,6 +342,7 @@ def main(argv: list[str] | None = None) -> int:
             run.resume()
             print(f"resumed after epoch {run.epoch}", flush=True)
         run.train()
+        averaged_network(config, Checkpoint.load(folder)).save(folder / KERAS_FILE)
     except (DataError, CheckpointError, FloatingPointError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -13,9 +13,10 @@ pytest.importorskip("ai_edge_litert", reason="the LiteRT interpreter is missing:
 from shared.errors import ModelError  # noqa: E402
 from shared.preset import CropSpec, InputSpec, load_model  # noqa: E402
 from training import convert, evaluate, export, train  # noqa: E402
+from training.average import averaged_network  # noqa: E402
 from training.data import read_fer2013  # noqa: E402
 from training.networks import NETWORKS, build_network  # noqa: E402
-from training.predictors import LiteRtPredictor, predict  # noqa: E402
+from training.predictors import KerasPredictor, LiteRtPredictor, predict  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras runs on another backend; set KERAS_BACKEND=tensorflow"
@@ -115,16 +116,19 @@ def test_an_export_replaces_the_last_one_and_a_failed_one_leaves_it(finished_run
         LiteRtPredictor.from_folder(target)
 
 
-def test_the_converted_network_is_the_averaged_one(finished_run: Path, small_csv: Path) -> None:
+def test_what_is_delivered_are_the_averaged_weights(finished_run: Path, small_csv: Path) -> None:
     from training.checkpoint import Checkpoint
     from training.config import TrainConfig
 
     checkpoint = Checkpoint.load(finished_run)
-    network = convert.averaged_network(TrainConfig.read(finished_run / "config.json"), checkpoint)
+    network = averaged_network(TrainConfig.read(finished_run / "config.json"), checkpoint)
     for variable in network.weights:
         if variable.path in checkpoint.averaged:
             np.testing.assert_array_equal(variable.numpy(), checkpoint.averaged[variable.path])
-    assert len(read_fer2013(small_csv)) == 224
+    faces = read_fer2013(small_csv).pixels[:20]
+    in_memory = np.asarray(network.predict_on_batch(faces[..., None].astype(np.float32)))
+    from_file = predict(KerasPredictor.from_file(finished_run / "model.keras", 1.0, 0.0, "logits"), faces)
+    np.testing.assert_allclose(from_file, in_memory, atol=1e-5)
 
 
 def test_the_command_names_a_run_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
