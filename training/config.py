@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.augment import AugmentConfig
+
+# Half precision (float16) is not among them, since it would need the loss to be scaled.
+PRECISIONS: Final = ("float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class TrainConfig:
             raise ValueError(f"the number of epochs is {self.epochs}; it has to be at least 1.")
         if self.budget_minutes is not None and self.budget_minutes <= 0:
             raise ValueError(f"the budget is {self.budget_minutes} minutes; it has to be above 0.")
-        if self.precision not in ("float32", "mixed_bfloat16", "mixed_float16"):
-            raise ValueError(f"the precision {self.precision!r} is not float32, mixed_bfloat16 or mixed_float16.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"the precision {self.precision!r} is not one of {', '.join(PRECISIONS)}.")
 
     def to_json(self) -> str:
         """The configuration as indented JSON."""

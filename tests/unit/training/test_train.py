@@ -13,14 +13,16 @@ from training import train
 from training.augment import AugmentConfig
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import TrainConfig
+from training.data import DataError
+from training.run import Run
 
 GENTLE = AugmentConfig(gain=(1.0, 1.0), bias=0.0, erase=0.0)
 
 
-def start(config: TrainConfig, folder: Path) -> train.Run:
+def start(config: TrainConfig, folder: Path) -> Run:
     folder.mkdir(exist_ok=True)
     data, held_out, _ = train.load_training_set(config)
-    return train.Run(config, folder, data, held_out)
+    return Run(config, folder, data, held_out)
 
 
 def config_for(csv: Path, network: str, **changes: object) -> TrainConfig:
@@ -137,3 +139,8 @@ def test_averaging_keeps_no_history_of_the_run(tmp_path: Path, small_csv: Path, 
     run = start(config_for(small_csv, tiny_network), tmp_path / "run")
     run.run_epoch()
     assert not any(getattr(mean, "requires_grad", False) for mean in run.average._means)
+
+
+def test_too_few_faces_for_a_batch_are_refused(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
+    with pytest.raises(DataError, match="batch"):
+        start(config_for(small_csv, tiny_network, batch_size=1000), tmp_path / "run")
