@@ -73,6 +73,7 @@ class MqttLink:
         self._tls = _tls_context(settings)
         self._handlers: list[tuple[str, int, Handler]] = []
         self._on_connect: list[Callable[[], None]] = []
+        self._on_disconnect: list[Callable[[], None]] = []
         self._client: aiomqtt.Client | None = None
         self.connected = asyncio.Event()
         self.last_error: str | None = "not connected yet"
@@ -90,6 +91,10 @@ class MqttLink:
     def on_connect(self, function: Callable[[], None]) -> None:
         """Have `function` called on the loop at each new connection."""
         self._on_connect.append(function)
+
+    def on_disconnect(self, function: Callable[[], None]) -> None:
+        """Have `function` called on the loop each time a connection is lost."""
+        self._on_disconnect.append(function)
 
     async def publish(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, timeout_s: float = 10.0
@@ -128,6 +133,9 @@ class MqttLink:
                 was_connected = self.connected.is_set()
                 self.connected.clear()
                 self._client = None
+                if was_connected:
+                    for function in self._on_disconnect:
+                        function()
             if was_connected and loop.time() - began > _STABLE_AFTER_S:
                 backoff.succeeded()
             delay = backoff.next_delay()
