@@ -1,0 +1,1 @@
+"""The web application: the live page, the REST interface and the stream behind them."""

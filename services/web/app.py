@@ -1,0 +1,104 @@
+"""The HTTP application, put together from what it is given. Nothing here connects to anything."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.web import problems
+from services.web.database import Database, DatabaseUnavailable
+from services.web.hub import Hub
+from services.web.routes import live, pages, records
+from shared import logs
+from shared.health import Readiness, health_routes
+from shared.metrics import Metrics
+
+log = logs.get(__name__)
+
+HERE: Final = Path(__file__).parent
+STATIC: Final = HERE / "static"
+CHART_FILES: Final = (
+    STATIC / "vendor" / "uplot" / "uPlot.iife.min.js",
+    STATIC / "vendor" / "uplot" / "uPlot.min.css",
+)
+
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class SecurityHeaders:
+    """Adds the headers that keep pages and pictures from being used by other sites."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/static/"):
+                    headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def create_app(
+    *,
+    role: Literal["cloud", "edge"],
+    hub: Hub,
+    database: Database | None,
+    wish_of: Callable[[str], dict[str, Any] | None],
+    metrics: Metrics,
+    readiness: Readiness,
+    max_viewers: int,
+) -> FastAPI:
+    """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
+    app = FastAPI(
+        title="Emotion at the Edge",
+        version="1",
+        description="What was read in the faces that cameras saw: how they look, never how somebody is.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # FastAPI's own pages load from a CDN; /api/v1/docs works offline
+        redoc_url=None,
+    )
+    problems.install(app)
+
+    async def on_database(request: Request, error: Exception) -> JSONResponse:
+        step = error.next_step if isinstance(error, DatabaseUnavailable) else ""
+        problem = problems.ApiProblem(
+            503, "database-unavailable", "The database does not answer", str(error), step, headers={"Retry-After": "5"}
+        )
+        return problem.response(request)
+
+    app.add_exception_handler(DatabaseUnavailable, on_database)
+    app.add_middleware(SecurityHeaders)
+    charts = all(path.is_file() for path in CHART_FILES)
+    if not charts:
+        log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    app.include_router(live.router(hub, max_viewers))
+    app.include_router(records.router(database, hub, wish_of))
+    app.include_router(pages.router(templates, app, role=role, charts=charts))
+    app.router.routes.extend(health_routes(metrics, readiness))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app

@@ -1,0 +1,93 @@
+"""The edge to Postgres: connections for reading, and what to tell people when there are none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import logs
+from shared.errors import EmotionEdgeError
+
+log = logs.get(__name__)
+
+STATEMENT_TIMEOUT_S: Final = 10
+_TOTAL_TIMEOUT_S: Final = 15.0
+_PROBE_EVERY_S: Final = 10.0
+_QUERY_CANCELED: Final = "57014"
+_UNDEFINED_TABLE: Final = "42P01"
+
+
+class DatabaseUnavailable(EmotionEdgeError):
+    """The database cannot answer now. `next_step` says what a person can do."""
+
+    def __init__(self, reason: str, next_step: str) -> None:
+        super().__init__(reason)
+        self.next_step = next_step
+
+
+class Database:
+    """Read-only connections from a pool."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(postgresql_readonly=True)
+        self.last_error: str | None = "not asked yet"
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a read-only transaction, whose statements are cut off after 10 s.
+
+        Raises:
+            DatabaseUnavailable: if it cannot be reached, has no tables, or takes too long.
+        """
+        try:
+            async with asyncio.timeout(_TOTAL_TIMEOUT_S), self._engine.connect() as connection:
+                await connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_S * 1000}"))
+                yield connection
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            told = _explained(error)
+            self._failed(told)
+            raise told from error
+        self._succeeded()
+
+    async def watch(self) -> None:
+        """Ask now and then, so that readiness tells the truth while nobody queries."""
+        while True:
+            try:
+                async with self.reading() as connection:
+                    await connection.execute(text("SELECT 1"))
+            except DatabaseUnavailable:
+                pass  # told by `reading`, once for each new reason
+            await asyncio.sleep(_PROBE_EVERY_S)
+
+    def _failed(self, error: DatabaseUnavailable) -> None:
+        if self.last_error != str(error):
+            log.warning("database does not answer", reason=str(error), next_step=error.next_step)
+        self.last_error = str(error)
+
+    def _succeeded(self) -> None:
+        if self.last_error is not None:
+            log.info("database answers")
+        self.last_error = None
+
+
+def _explained(error: Exception) -> DatabaseUnavailable:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    state = getattr(cause, "sqlstate", None)
+    if state == _QUERY_CANCELED or isinstance(error, TimeoutError):
+        return DatabaseUnavailable(
+            f"The database did not answer within {STATEMENT_TIMEOUT_S} seconds.",
+            "Ask for a shorter time or one device, or try again when it is less busy.",
+        )
+    if state == _UNDEFINED_TABLE:
+        return DatabaseUnavailable(
+            "The database has no tables of this project yet.", "Run `emotion-edge migrate` against it."
+        )
+    return DatabaseUnavailable(
+        f"The database is not reached ({type(cause).__name__}).",
+        "Check that Postgres runs and that EMOTION_DATABASE__URL is right; live data goes on without it.",
+    )

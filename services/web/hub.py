@@ -1,0 +1,213 @@
+"""Fan-out of what the broker tells to those who look. Pure: knows neither HTTP nor MQTT.
+
+A viewer that reads slowly loses its oldest events, counted, and never slows another viewer or the feed.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from shared.slots import Newest
+
+Kind = Literal["broker", "status", "live", "preview", "detection", "stored"]
+
+QUEUE_SIZE: Final = 256
+"""Events that wait for one viewer: some five seconds of one busy device."""
+MAX_DEVICES: Final = 256
+"""Devices remembered; more than this is a broker that lets anyone publish anything."""
+
+
+class TooManyDevices(Exception):
+    """A new device's state cannot be kept: the hub already remembers as many as it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `device` is None where it concerns everybody; `data` is JSON text."""
+
+    kind: Kind
+    device: str | None
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A device's newest preview; `number` grows by one with each."""
+
+    number: int
+    jpeg: bytes
+    at: float
+
+
+@dataclass(slots=True)
+class _Device:
+    kept: dict[str, Event] = field(default_factory=dict)
+    picture: Picture | None = None
+    pictures: int = 0
+
+
+class Subscription:
+    """One viewer's view: first the latest state, then events as they come."""
+
+    def __init__(self, device: str | None, previews: bool, size: int, backlog: list[Event]) -> None:
+        self.device = device
+        self.previews = previews
+        self._backlog = deque(backlog)
+        self._queue: Newest[Event | None] = Newest(size)
+
+    @property
+    def dropped(self) -> int:
+        """Events this viewer lost because it read too slowly."""
+        return self._queue.dropped
+
+    def wants(self, event: Event) -> bool:
+        """Whether this viewer asked for such events."""
+        if event.kind == "preview" and not self.previews:
+            return False
+        return self.device is None or event.device is None or event.device == self.device
+
+    def put(self, event: Event | None) -> int:
+        """Add an event (None ends the stream); returns how many were dropped for it."""
+        before = self._queue.dropped
+        self._queue.put(event)
+        return self._queue.dropped - before
+
+    async def next(self) -> Event | None:
+        """The next event; None when the hub closed."""
+        if self._backlog:
+            return self._backlog.popleft()
+        return await self._queue.get()
+
+
+class Hub:
+    """Passes events to all subscriptions and remembers the latest state per device for newcomers."""
+
+    def __init__(
+        self,
+        *,
+        queue_size: int = QUEUE_SIZE,
+        max_devices: int = MAX_DEVICES,
+        clock: Callable[[], float] = time.monotonic,
+        on_drop: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._queue_size = queue_size
+        self._max_devices = max_devices
+        self._clock = clock
+        self._on_drop = on_drop
+        self._devices: dict[str, _Device] = {}
+        self._general: dict[str, Event] = {}
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+        self.watchers_came = asyncio.Event()
+        """Set whenever somebody begins to watch previews; whoever waits on it clears it."""
+
+    @property
+    def viewers(self) -> int:
+        """Open subscriptions."""
+        return len(self._subscriptions)
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """Devices whose state is remembered."""
+        return frozenset(self._devices)
+
+    def latest(self, device: str) -> dict[str, Event]:
+        """The kept events of a device by key; empty where it is unknown."""
+        known = self._devices.get(device)
+        return dict(known.kept) if known else {}
+
+    def watched(self) -> frozenset[str]:
+        """Known devices whose previews somebody wants now."""
+        wanted: set[str] = set()
+        for subscription in self._subscriptions:
+            if not subscription.previews:
+                continue
+            if subscription.device is None:
+                return self.devices
+            wanted.add(subscription.device)
+        return self.devices & wanted
+
+    def publish(self, event: Event, *, keep: str | None = None) -> None:
+        """Pass an event on; with `keep`, remember it under that key for those who come later.
+
+        Raises:
+            TooManyDevices: if it were to be kept for one device too many; it is not passed on then.
+        """
+        if keep is not None:
+            if event.device is None:
+                self._general[keep] = event
+            else:
+                self._device(event.device).kept[keep] = event
+        for subscription in self._subscriptions:
+            if subscription.wants(event):
+                dropped = subscription.put(event)
+                if dropped:
+                    self._on_drop(dropped)
+
+    def forget(self, device: str, key: str) -> None:
+        """Remember a kept event no longer; a device without any is forgotten."""
+        known = self._devices.get(device)
+        if known is None:
+            return
+        known.kept.pop(key, None)
+        if not known.kept:
+            del self._devices[device]
+
+    def put_picture(self, device: str, jpeg: bytes) -> int:
+        """Keep a device's newest preview; returns its number.
+
+        Raises:
+            TooManyDevices: as `publish`.
+        """
+        known = self._device(device)
+        known.pictures += 1
+        known.picture = Picture(known.pictures, jpeg, self._clock())
+        return known.pictures
+
+    def picture(self, device: str) -> Picture | None:
+        """A device's newest preview, if there is one."""
+        known = self._devices.get(device)
+        return known.picture if known else None
+
+    def drop_pictures(self, older_than_s: float) -> None:
+        """Let go of previews that nobody renews: faces are not kept in memory for no one."""
+        limit = self._clock() - older_than_s
+        for known in self._devices.values():
+            if known.picture is not None and known.picture.at < limit:
+                known.picture = None
+
+    @contextmanager
+    def subscribe(self, device: str | None = None, *, previews: bool = True) -> Iterator[Subscription]:
+        """A viewer for as long as the block lasts."""
+        backlog = list(self._general.values())
+        for name, known in self._devices.items():
+            if device is None or device == name:
+                backlog += known.kept.values()
+        subscription = Subscription(device, previews, self._queue_size, backlog)
+        if self._closed:
+            subscription.put(None)
+        self._subscriptions.add(subscription)
+        if previews:
+            self.watchers_came.set()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def close(self) -> None:
+        """End all subscriptions, after what already waits for them."""
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.put(None)
+
+    def _device(self, name: str) -> _Device:
+        known = self._devices.get(name)
+        if known is None:
+            if len(self._devices) >= self._max_devices:
+                raise TooManyDevices(name)
+            known = self._devices[name] = _Device()
+        return known

@@ -1,0 +1,74 @@
+"""The web service's composition root."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from services.web.app import create_app
+from services.web.database import Database
+from services.web.feed import Feed
+from services.web.hub import Hub
+from services.web.lease import WatchLease
+from services.web.settings import WebSettings
+from shared import logs
+from shared.db.engine import create_engine
+from shared.health import Server, listen, serve_health
+from shared.metrics import Metrics
+from shared.mqtt import MqttLink
+
+log = logs.get(__name__)
+
+
+async def run(settings: WebSettings) -> None:
+    """Serve the live page and the records until cancelled.
+
+    Raises:
+        SettingsError: if the port is taken or TLS files cannot be used.
+    """
+    metrics = Metrics("web")
+    async with AsyncExitStack() as stack:
+        sock = listen(settings.host, settings.port)
+        stack.callback(sock.close)
+        lost = metrics.counter("events_dropped", "Live events that slow viewers lost.")
+        hub = Hub(on_drop=lost.inc)
+        metrics.gauge("viewers", "Live streams open now.").set_function(lambda: hub.viewers)
+        link = MqttLink(settings.mqtt)
+        topics = settings.mqtt.topics
+
+        async def publish_wish(device: str, payload: bytes) -> None:
+            await link.publish(topics.desired(device), payload, qos=1, retain=True)
+
+        lease = WatchLease(hub, publish_wish, settings.watch_lease_s)
+        link.on_connect(lease.connected)
+        link.on_disconnect(lease.disconnected)
+        Feed(topics, hub, metrics, on_desired=lease.heard).attach(link)
+
+        database: Database | None = None
+        if settings.role == "cloud":
+            engine = create_engine(settings.database)
+            stack.push_async_callback(engine.dispose)
+            database = Database(engine)
+
+        def missing() -> dict[str, str]:
+            parts = {"broker": link.last_error, "database": database.last_error if database else None}
+            return {part: error for part, error in parts.items() if error is not None}
+
+        app = await asyncio.to_thread(
+            create_app,
+            role=settings.role,
+            hub=hub,
+            database=database,
+            wish_of=lease.wish,
+            metrics=metrics,
+            readiness=missing,
+            max_viewers=settings.max_viewers,
+        )
+        host, port = sock.getsockname()[:2]
+        log.info("web is open", address=f"http://{f'[{host}]' if ':' in host else host}:{port}", role=settings.role)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(link.run(), name="web broker")
+            tasks.create_task(lease.run(), name="web watch lease")
+            if database is not None:
+                tasks.create_task(database.watch(), name="web database probe")
+            # Open streams never end by themselves; closing the hub ends them before the server waits for them.
+            tasks.create_task(Server(app, on_stop=hub.close).run_until_cancelled(sock), name="web http")
+            tasks.create_task(serve_health(settings.health, metrics, missing), name="web health")

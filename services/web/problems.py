@@ -1,0 +1,173 @@
+"""Errors of the REST interface as RFC 9457 problem documents: what happened, why, and what to do next."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from shared import logs
+
+log = logs.get(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class WrongParameter(BaseModel):
+    """One parameter that does not fit."""
+
+    parameter: str
+    reason: str
+
+
+class ProblemDocument(BaseModel):
+    """The one shape of every error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:emotion-edge:problem:bad-parameters"])
+    title: str = Field(examples=["The request does not fit"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["limit: Input should be less than or equal to 1000"])
+    next_step: str = Field(examples=["Correct the parameters named in errors; /api/v1/docs lists them all."])
+    instance: str = Field(examples=["/api/v1/detections"])
+    errors: list[WrongParameter] | None = None
+
+
+class ApiProblem(Exception):
+    """Raised by routes; answered as a problem document."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        next_step: str,
+        *,
+        errors: list[WrongParameter] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.next_step = next_step
+        self.errors = errors
+        self.headers = headers
+
+    def response(self, request: Request) -> JSONResponse:
+        """The HTTP answer."""
+        document = ProblemDocument(
+            type=f"urn:emotion-edge:problem:{self.kind}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            next_step=self.next_step,
+            instance=request.url.path,
+            errors=self.errors,
+        )
+        return JSONResponse(
+            document.model_dump(exclude_none=True),
+            status_code=self.status,
+            headers={"Cache-Control": "no-store", **(self.headers or {})},
+            media_type=MEDIA_TYPE,
+        )
+
+
+def bad_parameters(errors: list[WrongParameter]) -> ApiProblem:
+    """422 for parameters that do not fit."""
+    return ApiProblem(
+        422,
+        "bad-parameters",
+        "The request does not fit",
+        "; ".join(f"{error.parameter}: {error.reason}" for error in errors),
+        "Correct the parameters named in errors; /api/v1/docs lists them all.",
+        errors=errors,
+    )
+
+
+def not_found(what: str, next_step: str) -> ApiProblem:
+    """404 for a record that is not there."""
+    return ApiProblem(404, "not-found", "Not found", what, next_step)
+
+
+_NEXT_STEPS: Final = {
+    404: "Look at /api/v1/docs for the addresses that exist.",
+    405: "Use a method that the Allow header names.",
+}
+
+
+async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiProblem)
+    return error.response(request)
+
+
+async def _on_validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    wrong = [
+        # The first part of a location says where (query, path); model-wide rules have nothing more.
+        WrongParameter(parameter=".".join(str(part) for part in item["loc"][1:]) or "query", reason=_reason(item))
+        for item in error.errors()
+    ]
+    return bad_parameters(wrong).response(request)
+
+
+def _reason(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "no such parameter"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    phrase = HTTPStatus(status).phrase
+    problem = ApiProblem(
+        status,
+        phrase.lower().replace(" ", "-"),
+        phrase,
+        f"{request.method} {request.url.path}: {error.detail}",
+        _NEXT_STEPS.get(status, "Correct the request; /api/v1/docs says what is expected."),
+        headers=dict(error.headers or {}),
+    )
+    return problem.response(request)
+
+
+async def _on_defect(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed by a defect", path=request.url.path, error=repr(error))
+    return ApiProblem(
+        500,
+        "defect",
+        "This service has a defect",
+        "The request could not be answered. What happened is in the service's log.",
+        "Try again; if it stays, report the time and the address together with the log.",
+    ).response(request)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem document."""
+    handlers: list[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
+        (ApiProblem, _on_problem),
+        (RequestValidationError, _on_validation),
+        (HTTPException, _on_http),
+        (Exception, _on_defect),
+    ]
+    for kind, handler in handlers:
+        app.add_exception_handler(kind, handler)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: these statuses answer with a problem document."""
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+    return {
+        status: {
+            "model": ProblemDocument,
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: schema},
+        }
+        for status in statuses
+    }

@@ -1,0 +1,246 @@
+"""Reading from the tables. Plain functions on a connection; newest first; every query is cut to partitions by time."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Interval, Row, Select, Table, and_, func, literal, select, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.web import cursors
+from services.web.cursors import Cursor
+from services.web.schemas import (
+    BUCKETS,
+    Bucket,
+    DetectionPage,
+    DetectionQuery,
+    FrameMeta,
+    FramePage,
+    FrameQuery,
+    Span,
+    StatsBucket,
+    StoredDetection,
+)
+from shared.db.tables import detections, devices, faces, frames
+from shared.emotions import EMOTIONS
+from shared.messages import Emotions, Face, ModelRef, Quality, Region, Shown, Source
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ID_CLOCK_SLACK: Final = timedelta(minutes=10)
+"""An id is made within moments of the capture that it names; ten minutes forgive a clock that was set in between."""
+
+
+def _within(table: Table, span: Span) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if span.device is not None:
+        conditions.append(table.c.device == span.device)
+    if span.from_ is not None:
+        conditions.append(table.c.captured_at >= span.from_)
+    if span.to is not None:
+        conditions.append(table.c.captured_at < span.to)
+    return conditions
+
+
+def _page(statement: Select[Any], table: Table, id_column: str, query: FrameQuery) -> Select[Any]:
+    """Keyset pagination: goes on where the cursor stands, one row more than the page to know whether more follows."""
+    key = tuple_(table.c.captured_at, table.c[id_column])
+    if query.cursor is not None:
+        at, last = cursors.decode(query.cursor)
+        # The row comparison does not prune partitions; the plain bound does.
+        statement = statement.where(table.c.captured_at <= at, key < tuple_(literal(at), literal(last)))
+    return statement.order_by(table.c.captured_at.desc(), table.c[id_column].desc()).limit(query.limit + 1)
+
+
+def _next_cursor(rows: Sequence[Row[Any]], limit: int, id_column: str) -> str | None:
+    if len(rows) <= limit:
+        return None
+    last = rows[limit - 1]._mapping
+    return cursors.encode(Cursor(last["captured_at"], last[id_column]))
+
+
+async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> DetectionPage:
+    """Detections that fit a query, newest first."""
+    statement = select(detections).where(*_within(detections, query))
+    of_face: list[ColumnElement[bool]] = []
+    if query.emotion is not None:
+        of_face.append(faces.c.dominant_emotion == query.emotion)
+    if query.min_confidence is not None:
+        of_face.append(faces.c.confidence >= query.min_confidence)
+    if of_face:
+        statement = statement.where(
+            select(true())
+            .where(faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
+            .where(*of_face, *_within(faces, query))
+            .exists()
+        )
+    rows = (await connection.execute(_page(statement, detections, "event_id", query))).all()
+    items = await _with_faces(connection, rows[: query.limit])
+    return DetectionPage(items=items, next_cursor=_next_cursor(rows, query.limit, "event_id"))
+
+
+async def one_detection(connection: AsyncConnection, event_id: UUID) -> StoredDetection | None:
+    """A detection by its id."""
+    statement = select(detections).where(detections.c.event_id == event_id)
+    near = _near_id(detections, event_id)
+    rows = (await connection.execute(statement.where(near))).all() if near is not None else []
+    if not rows:
+        rows = (await connection.execute(statement)).all()
+    found = await _with_faces(connection, rows[:1])
+    return found[0] if found else None
+
+
+def _near_id(table: Table, id_: UUID) -> ColumnElement[bool] | None:
+    """The time around which a UUIDv7 was made, so that one partition is searched and not all."""
+    if id_.version != 7:
+        return None
+    try:
+        made = _EPOCH + timedelta(milliseconds=id_.int >> 80)
+        return table.c.captured_at.between(made - _ID_CLOCK_SLACK, made + _ID_CLOCK_SLACK)
+    except OverflowError:
+        return None
+
+
+async def _with_faces(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[StoredDetection]:
+    if not rows:
+        return []
+    times = [row.captured_at for row in rows]
+    statement = (
+        select(faces)
+        .where(faces.c.captured_at.between(min(times), max(times)))
+        .where(faces.c.event_id.in_([row.event_id for row in rows]))
+        .order_by(faces.c.face_index)
+    )
+    by_event: dict[UUID, list[Face]] = {}
+    for face in await connection.execute(statement):
+        by_event.setdefault(face.event_id, []).append(_face(face))
+    return [_detection(row, by_event.get(row.event_id, [])) for row in rows]
+
+
+def _number(value: float) -> float:
+    """A `real` column's value without the digits that it never had."""
+    return float(f"{value:.7g}")
+
+
+def _face(row: Row[Any]) -> Face:
+    return Face(
+        track_id=row.track_id,
+        region=Region(x=row.x, y=row.y, w=row.w, h=row.h),
+        face_confidence=_number(row.face_confidence),
+        emotion=Emotions(**{emotion: _number(row._mapping[emotion]) for emotion in EMOTIONS}),
+        dominant_emotion=row.dominant_emotion,
+        confidence=_number(row.confidence),
+        shown=Shown(state=row.shown_state, since=row.shown_since) if row.shown_state is not None else None,
+        quality=Quality(
+            size_px=row.quality_size_px,
+            blur=_number(row.quality_blur),
+            brightness=_number(row.quality_brightness),
+            yaw=None if row.quality_yaw is None else _number(row.quality_yaw),
+            ok=row.quality_ok,
+            reasons=tuple(row.quality_reasons),
+        ),
+    )
+
+
+def _detection(row: Row[Any], found: list[Face]) -> StoredDetection:
+    return StoredDetection(
+        event_id=row.event_id,
+        device=row.device,
+        boot_id=row.boot_id,
+        seq=row.seq,
+        captured_at=row.captured_at,
+        source=Source(kind=row.source_kind, name=row.source_name),
+        frame_number=row.frame_number,
+        frame_id=row.frame_id,
+        frame_size=(row.frame_width, row.frame_height),
+        model=ModelRef(name=row.model_name, version=row.model_version),
+        faces=tuple(found),
+        latency_ms=row.latency_ms,
+        received_at=row.received_at,
+    )
+
+
+async def frame_page(connection: AsyncConnection, query: FrameQuery) -> FramePage:
+    """What is known of kept pictures, newest first; the pictures themselves stay where they are."""
+    columns = [column for column in frames.c if column.name != "jpeg"]
+    statement = select(*columns, func.octet_length(frames.c.jpeg).label("bytes")).where(*_within(frames, query))
+    rows = (await connection.execute(_page(statement, frames, "frame_id", query))).all()
+    return FramePage(
+        items=[_frame(row) for row in rows[: query.limit]], next_cursor=_next_cursor(rows, query.limit, "frame_id")
+    )
+
+
+def _frame(row: Row[Any]) -> FrameMeta:
+    return FrameMeta(
+        frame_id=row.frame_id,
+        event_id=row.event_id,
+        device=row.device,
+        boot_id=row.boot_id,
+        captured_at=row.captured_at,
+        received_at=row.received_at,
+        frame_number=row.frame_number,
+        source=Source(kind=row.source_kind, name=row.source_name),
+        width=row.width,
+        height=row.height,
+        bytes=row.bytes,
+        sha256=row.sha256.hex(),
+        jpeg=f"/api/v1/frames/{row.frame_id}.jpg",
+    )
+
+
+async def frame_digest(connection: AsyncConnection, frame_id: UUID) -> bytes | None:
+    """The sha256 of a kept picture."""
+    statement = select(frames.c.sha256).where(frames.c.frame_id == frame_id).limit(1)
+    return cast("bytes | None", await connection.scalar(statement))
+
+
+async def frame_jpeg(connection: AsyncConnection, frame_id: UUID) -> bytes | None:
+    """A kept picture."""
+    statement = select(frames.c.jpeg).where(frames.c.frame_id == frame_id).limit(1)
+    return cast("bytes | None", await connection.scalar(statement))
+
+
+async def device_times(connection: AsyncConnection) -> dict[str, tuple[datetime, datetime]]:
+    """First and last time that each device was seen."""
+    return {row.device: (row.first_seen, row.last_seen) for row in await connection.execute(select(devices))}
+
+
+async def stats(
+    connection: AsyncConnection, device: str | None, begin: datetime, end: datetime, bucket: Bucket
+) -> list[StatsBucket]:
+    """Buckets that hold anything, oldest first."""
+    width = literal(BUCKETS[bucket], Interval())
+    span = Span.model_validate({"device": device, "from": begin, "to": end})
+
+    def start(table: Table) -> ColumnElement[datetime]:
+        return func.date_bin(width, table.c.captured_at, literal(_EPOCH)).label("start")
+
+    frames_at = start(detections)
+    classified = await connection.execute(
+        select(frames_at, func.count().label("n")).where(and_(*_within(detections, span))).group_by(frames_at)
+    )
+    faces_at = start(faces)
+    read = await connection.execute(
+        select(
+            faces_at,
+            func.count().label("n"),
+            *(func.count().filter(faces.c.dominant_emotion == e).label(f"count_{e}") for e in EMOTIONS),
+            *(func.avg(faces.c[e]).label(f"mean_{e}") for e in EMOTIONS),
+        )
+        .where(and_(*_within(faces, span)))
+        .group_by(faces_at)
+    )
+    of_faces = {row.start: row._mapping for row in read}
+    items = []
+    for row in sorted(classified, key=lambda row: cast("datetime", row.start)):
+        seen = of_faces.get(row.start)
+        items.append(
+            StatsBucket(
+                start=row.start,
+                detections=row.n,
+                faces=seen["n"] if seen else 0,
+                counts={e: seen[f"count_{e}"] if seen else 0 for e in EMOTIONS},
+                mean={e: _number(seen[f"mean_{e}"]) for e in EMOTIONS} if seen else None,
+            )
+        )
+    return items

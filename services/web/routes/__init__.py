@@ -1,0 +1,1 @@
+"""Routes by subject; each function builds a router from what it needs."""

@@ -1,0 +1,102 @@
+"""The live stream (server-sent events) and the preview pictures."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.sse import EventSourceResponse, format_sse_event
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.web.hub import Hub
+from services.web.problems import ApiProblem, not_found, responses
+from shared.messages import DeviceName, rfc3339
+
+HEARTBEAT_S: Final = 5.0
+
+_DESCRIPTION: Final = """Server-sent events, as they happen:
+
+- `heartbeat` `{at, lost}`: every 5 s, with this machine's time and how many events this reader lost by being slow
+- `broker` `{connected, since}`: whether this service reaches its broker
+- `status`: a device's service told how it is (the Status message and `received_at`)
+- `live`: the scene after one frame (the Live message, `received_at`, and `words` for each face)
+- `preview` `{device, n}`: a new picture is at `/api/v1/devices/{device}/preview.jpg?n=…`
+- `detection`: a detection on its way to the database (the Detection message, `received_at`, and `words`)
+- `stored` `{device, ids}`: these detections or frames are in the database
+
+The latest state of every device comes first. While a stream with `previews` is open, devices send previews.
+"""
+
+
+class LiveQuery(BaseModel):
+    """What a viewer wants to see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: DeviceName | None = Field(default=None, description="only this device", examples=["camera-1"])
+    previews: bool = Field(default=True, description="false for a page that nobody looks at now")
+
+
+def router(hub: Hub, max_viewers: int) -> APIRouter:
+    """Routes of what is happening now."""
+    routes = APIRouter(prefix="/api/v1", tags=["live"])
+
+    @routes.get(
+        "/live",
+        summary="What happens now, as a stream",
+        description=_DESCRIPTION,
+        response_class=EventSourceResponse,
+        responses=responses(422, 503),
+    )
+    async def live(query: Annotated[LiveQuery, Query()]) -> Response:
+        if hub.viewers >= max_viewers:
+            raise ApiProblem(
+                503,
+                "too-many-viewers",
+                "Too many viewers",
+                f"{max_viewers} live streams are open already.",
+                "Close pages that are not needed, or raise EMOTION_MAX_VIEWERS.",
+                headers={"Retry-After": "10"},
+            )
+        return EventSourceResponse(
+            _stream(hub, query), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+
+    @routes.get(
+        "/devices/{device}/preview.jpg",
+        summary="A device's newest preview, boxes and words drawn in",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}, **responses(404, 422)},
+    )
+    async def preview(device: Annotated[DeviceName, Path()], n: Annotated[int | None, Query(ge=0)] = None) -> Response:
+        picture = hub.picture(device)
+        if picture is None:
+            raise not_found(
+                f"There is no preview of {device!r} now.",
+                "Previews come while a live page or /api/v1/live is open; check that the device is online.",
+            )
+        headers = {"Cache-Control": "no-store", "X-Picture-Number": str(picture.number)}
+        return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+
+    return routes
+
+
+async def _stream(hub: Hub, query: LiveQuery) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    with hub.subscribe(query.device, previews=query.previews) as subscription:
+        beat_at = loop.time()
+        while True:
+            if loop.time() >= beat_at:
+                data = json.dumps({"at": rfc3339(datetime.now(UTC)), "lost": subscription.dropped})
+                yield format_sse_event(event="heartbeat", data_str=data)
+                beat_at = loop.time() + HEARTBEAT_S
+            try:
+                async with asyncio.timeout_at(beat_at):
+                    event = await subscription.next()
+            except TimeoutError:
+                continue
+            if event is None:
+                return
+            yield format_sse_event(event=event.kind, data_str=event.data)

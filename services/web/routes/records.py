@@ -1,0 +1,156 @@
+"""The REST queries on what was stored."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import BaseModel
+
+from services.web import queries
+from services.web.database import Database
+from services.web.hub import Hub
+from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
+from services.web.schemas import (
+    DetectionPage,
+    DetectionQuery,
+    DeviceEntry,
+    DeviceList,
+    FramePage,
+    FrameQuery,
+    Stats,
+    StatsQuery,
+    StoredDetection,
+)
+from shared.messages import Status
+
+_FOREVER: Final = "private, max-age=31536000, immutable"
+
+
+def _json(model: BaseModel) -> Response:
+    # Built from models already; sent without being checked a second time.
+    headers = {"Cache-Control": "no-store"}
+    return Response(model.model_dump_json(by_alias=True), media_type="application/json", headers=headers)
+
+
+def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[str, Any] | None]) -> APIRouter:
+    """Routes of the records. Without a database (the edge role) they answer that records are kept elsewhere."""
+    routes = APIRouter(prefix="/api/v1", tags=["records"])
+
+    def stored() -> Database:
+        if database is None:
+            raise ApiProblem(
+                404,
+                "not-kept-here",
+                "Records are not kept here",
+                "This web service runs in its edge role: it shows what happens now and has no database.",
+                "Ask the web service of the cloud machine for the same address.",
+            )
+        return database
+
+    @routes.get(
+        "/detections",
+        summary="Detections, newest first",
+        response_model=DetectionPage,
+        responses=responses(404, 422, 503),
+    )
+    async def detections(query: Annotated[DetectionQuery, Query()]) -> Response:
+        async with stored().reading() as connection:
+            return _json(await queries.detection_page(connection, query))
+
+    @routes.get(
+        "/detections/{event_id}",
+        summary="One detection",
+        response_model=StoredDetection,
+        responses=responses(404, 422, 503),
+    )
+    async def detection(event_id: Annotated[UUID, Path()]) -> Response:
+        async with stored().reading() as connection:
+            found = await queries.one_detection(connection, event_id)
+        if found is None:
+            raise not_found(
+                f"There is no detection {event_id}.", "Check the id; it may have been erased or not have arrived yet."
+            )
+        return _json(found)
+
+    @routes.get(
+        "/frames",
+        summary="Kept pictures, newest first, without the pictures themselves",
+        response_model=FramePage,
+        responses=responses(404, 422, 503),
+    )
+    async def frames(query: Annotated[FrameQuery, Query()]) -> Response:
+        async with stored().reading() as connection:
+            return _json(await queries.frame_page(connection, query))
+
+    @routes.get(
+        "/frames/{frame_id}.jpg",
+        summary="A kept picture",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/jpeg": {}}},
+            304: {"description": "The reader has it already"},
+            **responses(404, 422, 503),
+        },
+    )
+    async def frame(
+        frame_id: Annotated[UUID, Path()], if_none_match: Annotated[str | None, Header()] = None
+    ) -> Response:
+        async with stored().reading() as connection:
+            digest = await queries.frame_digest(connection, frame_id)
+            headers = {"Cache-Control": _FOREVER, "ETag": f'"{digest.hex()}"' if digest else ""}
+            if digest is not None and if_none_match is not None and _has(if_none_match, headers["ETag"]):
+                return Response(status_code=304, headers=headers)
+            jpeg = await queries.frame_jpeg(connection, frame_id) if digest is not None else None
+        if jpeg is None:
+            raise not_found(
+                f"There is no kept picture {frame_id}.",
+                "Check the id; it may have been erased, or pictures may not be recorded on that device.",
+            )
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+    @routes.get(
+        "/stats",
+        summary="Counts and mean probabilities by stretches of time",
+        response_model=Stats,
+        responses=responses(404, 422, 503),
+    )
+    async def stats(query: Annotated[StatsQuery, Query()]) -> Response:
+        try:
+            begin, end = query.resolved(datetime.now(UTC))
+        except ValueError as error:
+            raise bad_parameters([WrongParameter(parameter="bucket", reason=str(error))]) from None
+        async with stored().reading() as connection:
+            items = await queries.stats(connection, query.device, begin, end, query.bucket)
+        return _json(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))
+
+    @routes.get("/devices", summary="All devices and how they are", response_model=DeviceList, responses=responses(503))
+    async def devices() -> Response:
+        seen = {}
+        if database is not None:
+            async with database.reading() as connection:
+                seen = await queries.device_times(connection)
+        entries = []
+        for name in sorted(hub.devices | seen.keys()):
+            first, last = seen.get(name, (None, None))
+            entries.append(
+                DeviceEntry(
+                    device=name, first_seen=first, last_seen=last, statuses=_statuses(hub, name), desired=wish_of(name)
+                )
+            )
+        return _json(DeviceList(items=entries))
+
+    return routes
+
+
+def _statuses(hub: Hub, device: str) -> dict[str, Status]:
+    found = [Status.model_validate(json.loads(e.data)) for e in hub.latest(device).values() if e.kind == "status"]
+    return {status.service: status for status in found}
+
+
+def _has(if_none_match: str, etag: str) -> bool:
+    """Whether a reader's copies include this one (RFC 9110, weak comparison)."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in tags or etag in tags

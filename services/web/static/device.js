@@ -1,0 +1,191 @@
+// One device's tile: picture, faces in words, health, timeline, counters.
+
+import { chip, draw, icon, make, say } from "./dom.js";
+import { Timeline } from "./timeline.js";
+import { certainty, duration, label, reading, timeOfDay } from "./words.js";
+
+const STALE_S = 2;
+const PICTURE_GONE_S = 10;
+const STATES = {
+  // from the one that matters most; tone, icon, words
+  offline: ["bad", "off", "Offline"],
+  degraded: ["warn", "attention", "Needs attention"],
+  starting: ["wait", "unsure", "Starting"],
+  paused: ["wait", "off", "Paused"],
+  finished: ["wait", "good", "Finished"],
+  online: ["good", "good", "Online"],
+};
+
+export class Device {
+  #statuses = new Map();
+  #live = null;
+  #faces = new Map();
+  #pictureAt = 0;
+  #loading = false;
+  #nextPicture = null;
+
+  constructor(name, template) {
+    this.name = name;
+    this.element = template.content.firstElementChild.cloneNode(true);
+    this.parts = {};
+    for (const part of this.element.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
+    this.parts.name.id = `device-${name}`;
+    this.element.setAttribute("aria-labelledby", this.parts.name.id);
+    say(this.parts.name, name);
+    this.timeline = new Timeline(this.parts);
+  }
+
+  status(status) {
+    this.#statuses.set(status.service, status);
+  }
+
+  live(live) {
+    this.#live = live;
+    this.timeline.add(Date.parse(live.received_at) / 1000, live.faces);
+  }
+
+  /** Load picture `n`; while one is on its way only the newest after it is remembered. */
+  picture(n) {
+    this.#nextPicture = n;
+    if (!this.#loading) this.#loadPicture();
+  }
+
+  async #loadPicture() {
+    const n = this.#nextPicture;
+    this.#nextPicture = null;
+    this.#loading = true;
+    const next = new Image();
+    next.src = `/api/v1/devices/${encodeURIComponent(this.name)}/preview.jpg?n=${n}`;
+    try {
+      await next.decode();
+      next.alt = `Camera picture of ${this.name} with the faces marked; the words are beside it.`;
+      this.parts.picture.replaceWith(next);
+      this.parts.picture = next;
+      this.#pictureAt = performance.now();
+    } catch {
+      // Gone before it was fetched; the note below the picture says how old the last one is.
+    }
+    this.#loading = false;
+    if (this.#nextPicture !== null) this.#loadPicture();
+  }
+
+  /** What a screen reader is told; changes only when something stable changes. */
+  summary() {
+    const faces = [...this.#faces.values()].map((face) => `person ${face.id}: ${face.headline.textContent.toLowerCase()}`);
+    return `${this.name}, ${this.parts.recording.textContent.toLowerCase()}. ${faces.join(", ") || "No face."}`;
+  }
+
+  /** Bring the tile up to date; `now` is the server's time in milliseconds. */
+  render(now) {
+    const age = this.#live ? (now - Date.parse(this.#live.received_at)) / 1000 : Infinity;
+    const fresh = age <= STALE_S;
+    this.#renderState();
+    this.#renderRecording(fresh);
+    this.#renderFaces(fresh);
+    this.#renderCounters(fresh);
+    this.#renderPictureNote();
+    say(this.parts.age, fresh ? "Up to date" : this.#live ? `Last reading ${duration(age)} ago` : "No reading yet");
+  }
+
+  drawTimeline(now) {
+    this.timeline.draw(now / 1000);
+  }
+
+  #renderState() {
+    const states = [...this.#statuses.values()].map((status) => status.state);
+    const worst = Object.keys(STATES).find((state) => states.includes(state));
+    chip(this.parts.state, ...(worst ? STATES[worst] : ["wait", "unsure", "State not known"]));
+    const problems = [];
+    for (const status of this.#statuses.values()) {
+      if (status.state === "offline") {
+        problems.push({ title: `${label(status.service)} is offline`, cause: `Since ${timeOfDay(status.received_at)} nothing is heard from it.`, next_step: "Check that it runs and that the device has power and network." });
+      }
+      if (status.state === "finished") problems.push({ title: `${label(status.service)} has finished`, cause: "Its source has ended.", next_step: "" });
+      problems.push(...status.problems);
+    }
+    const key = JSON.stringify(problems);
+    if (key === this.problemsKey) return;
+    this.problemsKey = key;
+    this.parts.problems.replaceChildren(
+      ...problems.map((problem) => {
+        const item = make("li");
+        const text = make("div");
+        text.append(make("strong", "", problem.title));
+        if (problem.cause) text.append(make("p", "", problem.cause));
+        if (problem.next_step) text.append(make("p", "", `Next step: ${problem.next_step}`));
+        item.append(icon("attention"), text);
+        return item;
+      }),
+    );
+  }
+
+  #renderRecording(fresh) {
+    const known = this.#live !== null;
+    const recording = known && this.#live.recording;
+    const text = !known ? "Recording not known" : recording ? "Recording pictures" : "Not recording pictures";
+    chip(this.parts.recording, recording ? "bad" : "wait", !known ? "unsure" : recording ? "recording" : "not-recording", fresh || !known ? text : `${text} when last heard`);
+  }
+
+  #renderFaces(fresh) {
+    const faces = fresh ? this.#live.faces : [];
+    const ids = new Set(faces.map((face) => face.track_id));
+    for (const [id, face] of this.#faces) {
+      if (!ids.has(id)) {
+        face.item.remove();
+        this.#faces.delete(id);
+      }
+    }
+    for (const face of faces) {
+      let shown = this.#faces.get(face.track_id);
+      if (!shown) {
+        shown = { id: face.track_id, item: make("li"), icon: icon(face.words.state), headline: make("p", "headline"), certainty: make("p") };
+        const text = make("div");
+        text.append(make("p", "who", `Person ${face.track_id}`), shown.headline, shown.certainty);
+        shown.item.append(shown.icon, text);
+        this.#faces.set(face.track_id, shown);
+        this.parts.faces.append(shown.item);
+      }
+      draw(shown.icon, face.words.state);
+      say(shown.headline, face.words.headline);
+      say(shown.certainty, certainty(face.words));
+    }
+    const none = this.parts.faces.querySelector(".none") ?? make("li", "none");
+    if (faces.length) none.remove();
+    else {
+      say(none, fresh ? "No face in the picture" : "No reading now");
+      this.parts.faces.append(none);
+    }
+  }
+
+  #renderCounters(fresh) {
+    const rows = [];
+    if (this.#live) {
+      rows.push(["Frames read per second", fresh ? reading(this.#live.fps) : "0"]);
+      rows.push(["Delay from camera", `${Math.round(this.#live.latency_ms)} ms`]);
+      rows.push(["Faces now", fresh ? String(this.#live.faces.length) : "0"]);
+    }
+    for (const status of this.#statuses.values()) {
+      for (const [name, value] of Object.entries(status.values)) rows.push([`${label(name)} (${status.service})`, reading(value)]);
+    }
+    while (this.parts.counters.children.length > rows.length) this.parts.counters.lastElementChild.remove();
+    rows.forEach(([name, value], i) => {
+      let row = this.parts.counters.children[i];
+      if (!row) {
+        row = make("div");
+        row.append(make("dt"), make("dd"));
+        this.parts.counters.append(row);
+      }
+      say(row.children[0], name);
+      say(row.children[1], value);
+    });
+  }
+
+  #renderPictureNote() {
+    const age = this.#pictureAt ? (performance.now() - this.#pictureAt) / 1000 : Infinity;
+    this.parts.picture.hidden = age > PICTURE_GONE_S;
+    let note = "";
+    if (age > PICTURE_GONE_S) note = "No picture now. The device sends pictures while somebody looks at this page.";
+    else if (age > STALE_S) note = `Picture is ${duration(age)} old`;
+    say(this.parts["picture-note"], note);
+  }
+}

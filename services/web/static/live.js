@@ -1,0 +1,112 @@
+// The live page: passes what the stream brings to tiles and table, and says how the connection is.
+
+import { chip, say } from "./dom.js";
+import { Device } from "./device.js";
+import { Rows } from "./rows.js";
+import { Stream } from "./stream.js";
+import { timeOfDay } from "./words.js";
+
+const ANNOUNCE_MS = 5000;
+const WORDS_MS = 200;
+
+const byId = (id) => document.getElementById(id);
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const devices = new Map();
+const rows = new Rows(byId("rows"), byId("records-counts"));
+let connection = "connecting";
+let broker = null;
+let paused = false;
+
+function device(name) {
+  let found = devices.get(name);
+  if (!found) {
+    found = new Device(name, byId("device"));
+    devices.set(name, found);
+    const after = [...devices.keys()].sort().indexOf(name);
+    byId("devices").insertBefore(found.element, byId("devices").children[after] ?? null);
+    found.render(stream.now());
+  }
+  return found;
+}
+
+const on = {
+  broker: (data) => { broker = data; showConnection(); },
+  status: (data) => device(data.device).status(data),
+  live: (data) => device(data.device).live(data),
+  preview: (data) => { if (!paused && !document.hidden) device(data.device).picture(data.n); },
+  detection: (data) => rows.add(data),
+  stored: (data) => rows.stored(data.ids),
+  heartbeat: () => {},
+};
+
+const stream = new Stream(
+  (kind, data) => on[kind](data),
+  (state) => {
+    connection = state;
+    showConnection();
+  },
+);
+
+const NOTICES = {
+  lost: ["Connection lost, reconnecting", "This page tries again by itself. If this stays, check that the web service is running and that this machine reaches it."],
+  broker: ["The message broker is not reached", "The web service tries again by itself. Check that the broker is running and that EMOTION_MQTT__HOST and EMOTION_MQTT__PORT name it."],
+  connecting: ["Connecting", "This page is asking its server what happens."],
+  none: ["No device yet", "A device appears here by itself as soon as its capture and classifier are started and reach the broker."],
+};
+
+function showConnection() {
+  const trouble = connection === "lost" ? "lost" : connection === "connecting" ? "connecting" : broker?.connected ? null : "broker";
+  if (trouble === "lost") chip(byId("connection"), "bad", "attention", "Connection lost, reconnecting");
+  else if (trouble === "broker") chip(byId("connection"), "bad", "attention", "Broker not reached");
+  else if (trouble === "connecting") chip(byId("connection"), "wait", "unsure", "Connecting");
+  else chip(byId("connection"), "good", "good", "Connected");
+  const notice = trouble ?? (devices.size ? null : "none");
+  byId("empty").hidden = notice === null;
+  if (notice) {
+    say(byId("empty-title"), NOTICES[notice][0]);
+    say(byId("empty-text"), NOTICES[notice][1] + (notice === "broker" && broker ? ` Not reached since ${timeOfDay(broker.since)}.` : ""));
+  }
+}
+
+function render() {
+  if (paused || document.hidden) return;
+  for (const each of devices.values()) each.render(stream.now());
+  showConnection();
+}
+
+function everySecond() {
+  if (paused || document.hidden) return;
+  rows.flush();
+  for (const each of devices.values()) each.drawTimeline(stream.now());
+}
+
+let announced = "";
+function announce() {
+  if (paused || document.hidden) return;
+  const text = connection === "open" ? [...devices.values()].map((each) => each.summary()).join(" ") : byId("connection").textContent;
+  if (text === announced) return;
+  announced = text;
+  say(byId("announce"), text);
+}
+
+function lookedAt() {
+  stream.wantPreviews(!paused && !document.hidden);
+}
+
+byId("pause").addEventListener("click", () => {
+  paused = !paused;
+  byId("pause").setAttribute("aria-pressed", String(paused));
+  say(byId("pause"), paused ? "Go on with updates" : "Pause updates");
+  byId("paused").hidden = !paused;
+  lookedAt();
+  render();
+});
+document.addEventListener("visibilitychange", () => {
+  lookedAt();
+  render();
+});
+
+stream.open();
+setInterval(render, WORDS_MS);
+setInterval(everySecond, calm.matches ? 2000 : 1000);
+setInterval(announce, ANNOUNCE_MS);

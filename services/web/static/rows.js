@@ -1,0 +1,81 @@
+// The table of detections: one row a person and second, so that it can be read; marked when the database has it.
+
+import { icon, make, say } from "./dom.js";
+import { certainty, timeOfDay } from "./words.js";
+
+const MAX_ROWS = 50;
+const MAX_IDS = 5000;
+
+export class Rows {
+  #newest = new Map();
+  #stored = new Set();
+  #waiting = new Map();
+  #received = 0;
+  #confirmed = 0;
+
+  constructor(body, counts) {
+    this.body = body;
+    this.counts = counts;
+  }
+
+  /** Take a detection; rows appear with the next `flush`. */
+  add(detection) {
+    this.#received += 1;
+    for (const face of detection.faces) this.#newest.set(`${detection.device} ${face.track_id}`, { detection, face });
+  }
+
+  /** These ids are in the database. */
+  stored(ids) {
+    this.#confirmed += ids.length;
+    for (const id of ids) {
+      this.#stored.add(id);
+      for (const cell of this.#waiting.get(id) ?? []) this.#mark(cell, id);
+      this.#waiting.delete(id);
+    }
+    for (const id of this.#stored) {
+      if (this.#stored.size <= MAX_IDS) break;
+      this.#stored.delete(id);
+    }
+  }
+
+  /** Show what came since the last time. */
+  flush() {
+    if (this.#received) say(this.counts, `${this.#received.toLocaleString()} received and ${this.#confirmed.toLocaleString()} records stored since this page was opened.`);
+    if (!this.#newest.size) return;
+    this.body.querySelector(".none")?.remove();
+    for (const { detection, face } of this.#newest.values()) this.body.prepend(this.#row(detection, face));
+    this.#newest.clear();
+    while (this.body.rows.length > MAX_ROWS) {
+      const row = this.body.rows[this.body.rows.length - 1];
+      this.#waiting.delete(row.dataset.id);
+      row.remove();
+    }
+  }
+
+  #row(detection, face) {
+    const row = make("tr");
+    row.dataset.id = detection.event_id;
+    const looks = make("td");
+    looks.append(icon(face.words.state), make("span", "", face.words.headline));
+    const cell = make("td");
+    row.append(
+      make("td", "", timeOfDay(detection.captured_at)),
+      make("td", "", detection.device),
+      make("td", "", `Person ${face.track_id}`),
+      looks,
+      make("td", "", certainty(face.words)),
+      cell,
+    );
+    this.#mark(cell, detection.event_id);
+    return row;
+  }
+
+  #mark(cell, id) {
+    if (this.#stored.has(id)) {
+      cell.replaceChildren(icon("good"), make("span", "", "Stored"));
+      return;
+    }
+    cell.textContent = "On its way";
+    this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), cell]);
+  }
+}

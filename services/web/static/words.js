@@ -1,0 +1,35 @@
+// Times, ages and numbers as people read them.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** Time of day in the viewer's zone. */
+export const timeOfDay = (moment) => clock.format(new Date(moment));
+
+/** "2 s", "5 min", "3 h", "4 days". */
+export function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 90) return `${s} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  if (s < 172800) return `${Math.round(s / 3600)} h`;
+  return `${Math.round(s / 86400)} days`;
+}
+
+/** "likely (about 80%)", or why it is not sure. */
+export function certainty(words) {
+  return words.percent === null ? words.why : `${words.certainty} (about ${words.percent}%)`;
+}
+
+/** "frames_classified" as "Frames classified". */
+export function label(name) {
+  const text = name.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A reading of a status, short. */
+export function reading(value) {
+  if (value === null) return "not known";
+  if (value === true) return "yes";
+  if (value === false) return "no";
+  if (typeof value === "number") return value.toLocaleString(undefined, { maximumFractionDigits: Math.abs(value) < 10 ? 2 : 0 });
+  return value;
+}

@@ -1,0 +1,80 @@
+"""What is said about a face, in one place for every screen. Pure.
+
+It says how a face looks, never how somebody is. Numbers stand beside words because bracketed numbers raised correct
+interpretation from 32% to 66% (Wintle et al. 2019, doi 10.1371/journal.pone.0213522).
+"""
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.emotions import Emotion
+from shared.messages import Emotions, Face, LiveFace, Quality
+
+LIKELY: Final = 80
+"""Per cent from which on a reading is called likely."""
+SURE_ENOUGH: Final = 50
+"""Per cent below which a single frame's reading is called not sure."""
+
+NOT_SURE: Final = "Not sure"
+
+LOOKS: Final[dict[Emotion, str]] = {
+    "angry": "Looks angry",
+    "disgust": "Looks disgusted",
+    "fear": "Looks afraid",
+    "happy": "Looks happy",
+    "sad": "Looks sad",
+    "surprise": "Looks surprised",
+    "neutral": "Looks neutral",
+}
+
+_WHY: Final = {
+    "small": "the face is far away",
+    "blurred": "the picture is blurred",
+    "dark": "the face is in the dark",
+    "bright": "the light on the face is too bright",
+    "turned": "the face is turned away",
+}
+
+
+class Words(BaseModel):
+    """A reading in words. `certainty` and `percent` are null where it is not sure; `why` says why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Emotion | Literal["unsure"]
+    headline: str
+    certainty: Literal["likely", "maybe"] | None = None
+    percent: int | None = None
+    why: str | None = None
+
+
+def about_percent(probability: float) -> int:
+    """A probability in per cent, rounded down to a multiple of five: no precision is claimed that isn't there."""
+    return min(100, int(probability * 100 + 1e-6) // 5 * 5)
+
+
+def _not_sure(quality: Quality) -> Words:
+    reasons = [_WHY[reason] for reason in quality.reasons]
+    return Words(state="unsure", headline=NOT_SURE, why=" and ".join(reasons) or "no expression is clear enough")
+
+
+def _looks(state: Emotion, emotions: Emotions) -> Words:
+    percent = about_percent(getattr(emotions, state))
+    return Words(
+        state=state, headline=LOOKS[state], certainty="likely" if percent >= LIKELY else "maybe", percent=percent
+    )
+
+
+def live_words(face: LiveFace) -> Words:
+    """Words for a stabilised face: the edge decided what is shown, so that words do not flicker."""
+    if face.shown.state == "unsure":
+        return _not_sure(face.quality)
+    return _looks(face.shown.state, face.emotion)
+
+
+def detection_words(face: Face) -> Words:
+    """Words for a face of one frame, stabilised or not."""
+    if not face.quality.ok or about_percent(face.confidence) < SURE_ENOUGH:
+        return _not_sure(face.quality)
+    return _looks(face.dominant_emotion, face.emotion)
