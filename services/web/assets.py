@@ -14,8 +14,8 @@ from typing import Final
 
 from shared.errors import EmotionEdgeError
 
-_HERE: Final = Path(__file__).parent
-VENDOR: Final = _HERE / "static" / "vendor"
+_ROOT: Final = Path(__file__).parents[2]
+VENDOR: Final = Path(__file__).parent / "static" / "vendor"
 _NPM_FILES: Final = ("package.json", "package-lock.json", ".npmrc")
 _WANTED: Final = {
     "uplot": ("dist/uPlot.iife.min.js", "dist/uPlot.min.css", "LICENSE"),
@@ -50,7 +50,7 @@ def install(vendor: Path = VENDOR) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="emotion-edge-assets-") as name:
         work = Path(name)
         for file in _NPM_FILES:
-            shutil.copy(_HERE / file, work / file)
+            shutil.copy(_ROOT / file, work / file)
         command = [*npm_command(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         try:
             done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 - npm with fixed arguments
@@ -73,7 +73,7 @@ def main() -> int:
     """Install and say what was written; the process's exit code."""
     try:
         for path in install():
-            print(f"{path.relative_to(_HERE)}  {path.stat().st_size} bytes")
+            print(f"{path.relative_to(_ROOT)}  {path.stat().st_size} bytes")
     except AssetsError as error:
         print(f"assets: {error}", file=sys.stderr)
         return 1

@@ -29,11 +29,11 @@ LOOKS: Final[dict[Emotion, str]] = {
 }
 
 _WHY: Final = {
-    "small": "the face is far away",
-    "blurred": "the picture is blurred",
-    "dark": "the face is in the dark",
-    "bright": "the light on the face is too bright",
-    "turned": "the face is turned away",
+    "small": "far away",
+    "blurred": "blurred",
+    "dark": "in the dark",
+    "bright": "lit too brightly",
+    "turned": "turned away",
 }
 
 
@@ -55,8 +55,9 @@ def about_percent(probability: float) -> int:
 
 
 def _not_sure(quality: Quality) -> Words:
-    reasons = [_WHY[reason] for reason in quality.reasons]
-    return Words(state="unsure", headline=NOT_SURE, why=" and ".join(reasons) or "no expression is clear enough")
+    reasons = " and ".join(_WHY[reason] for reason in quality.reasons)
+    why = f"the face is {reasons}" if reasons else "no expression is clear enough"
+    return Words(state="unsure", headline=NOT_SURE, why=why)
 
 
 def _looks(state: Emotion, emotions: Emotions) -> Words:

@@ -47,8 +47,9 @@ def router(hub: Hub, max_viewers: int) -> APIRouter:
         "/live",
         summary="What happens now, as a stream",
         description=_DESCRIPTION,
-        response_class=EventSourceResponse,
-        responses=responses(422, 503),
+        # Not EventSourceResponse: FastAPI would expect a generator here and encode each event anew for each viewer.
+        response_class=Response,
+        responses={200: {"content": {"text/event-stream": {}}}, **responses(422, 503)},
     )
     async def live(query: Annotated[LiveQuery, Query()]) -> Response:
         if hub.viewers >= max_viewers:

@@ -1,6 +1,6 @@
 // One device's tile: picture, faces in words, health, timeline, counters.
 
-import { chip, draw, icon, make, say } from "./dom.js";
+import { chip, draw, icon, make, paragraph, say } from "./dom.js";
 import { Timeline } from "./timeline.js";
 import { certainty, duration, label, reading, timeOfDay } from "./words.js";
 
@@ -111,8 +111,8 @@ export class Device {
         const item = make("li");
         const text = make("div");
         text.append(make("strong", "", problem.title));
-        if (problem.cause) text.append(make("p", "", problem.cause));
-        if (problem.next_step) text.append(make("p", "", `Next step: ${problem.next_step}`));
+        if (problem.cause) text.append(paragraph(problem.cause));
+        if (problem.next_step) text.append(paragraph(`Next step: ${problem.next_step}`));
         item.append(icon("attention"), text);
         return item;
       }),

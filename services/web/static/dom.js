@@ -8,6 +8,13 @@ export function make(tag, className = "", text = "") {
   return element;
 }
 
+/** A paragraph in which `commands` between backticks stand out. */
+export function paragraph(text) {
+  const element = make("p");
+  text.split("`").forEach((part, i) => element.append(i % 2 ? make("code", "", part) : part));
+  return element;
+}
+
 /** Set text where it differs, so that screen readers and layout are left alone. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -60,10 +60,10 @@ export class Rows {
     const cell = make("td");
     row.append(
       make("td", "", timeOfDay(detection.captured_at)),
-      make("td", "", detection.device),
-      make("td", "", `Person ${face.track_id}`),
       looks,
       make("td", "", certainty(face.words)),
+      make("td", "", `Person ${face.track_id}`),
+      make("td", "", detection.device),
       cell,
     );
     this.#mark(cell, detection.event_id);

@@ -1,10 +1,11 @@
 // Probabilities over the last minutes, one small chart a person; where a person is not seen, "no face".
 
-import { lineSample, make } from "./dom.js";
+import { lineSample, make, say } from "./dom.js";
 
 export const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const DASHES = { angry: [], disgust: [2, 3], fear: [8, 3], happy: [], sad: [6, 3, 2, 3], surprise: [4, 4], neutral: [1, 3] };
-const WINDOW_S = 180;
+const KEEP_S = 180;
+const SHORT_S = 60; // shown until the page has been open for longer
 const SAMPLE_S = 0.2;
 const GAP_S = 2;
 const MAX_CHARTS = 3;
@@ -13,6 +14,9 @@ const HEIGHT = 140;
 export class Timeline {
   #people = new Map();
   #charts = new Map();
+  #opened = null;
+  #lastFrame = null;
+  #blind = []; // stretches without any reading: nobody knows whether there was a face
 
   constructor(parts) {
     this.parts = parts;
@@ -31,6 +35,9 @@ export class Timeline {
   /** Take the faces of one frame; `at` in seconds. */
   add(at, faces) {
     if (!this.available) return;
+    this.#opened ??= at;
+    if (this.#lastFrame !== null && at - this.#lastFrame > GAP_S) this.#blind.push([this.#lastFrame, at]);
+    this.#lastFrame = at;
     for (const face of faces) {
       let person = this.#people.get(face.track_id);
       if (!person) this.#people.set(face.track_id, (person = { times: [], values: EMOTIONS.map(() => []) }));
@@ -45,7 +52,7 @@ export class Timeline {
   draw(now) {
     if (!this.available) return;
     for (const [id, person] of this.#people) {
-      const old = person.times.findIndex((time) => time >= now - WINDOW_S);
+      const old = person.times.findIndex((time) => time >= now - KEEP_S);
       if (old === -1) this.#people.delete(id);
       else if (old > 0) [person.times, ...person.values].forEach((list) => list.splice(0, old));
     }
@@ -58,7 +65,10 @@ export class Timeline {
         this.#charts.delete(id);
       }
     }
+    this.#blind = this.#blind.filter(([, end]) => end > now - KEEP_S);
     this.now = now;
+    this.span = this.#opened !== null && now - this.#opened > SHORT_S ? KEEP_S : SHORT_S;
+    say(this.parts["timeline-title"], this.span === KEEP_S ? "Last three minutes" : "Last minute");
     for (const [id, person] of recent) {
       if (!this.#charts.has(id)) this.#charts.set(id, this.#create(id));
       this.#charts.get(id).plot.setData([person.times, ...person.values]);
@@ -77,7 +87,7 @@ export class Timeline {
     box.append(make("h4", "", `Person ${id}`));
     const holder = make("div");
     holder.setAttribute("role", "img");
-    holder.setAttribute("aria-label", `Probabilities of the seven emotions of person ${id} over the last three minutes. The table below has the same in words.`);
+    holder.setAttribute("aria-label", `Probabilities of the seven emotions of person ${id} over the last minutes. The table below has the same in words.`);
     box.append(holder);
     this.parts.charts.append(box);
     const style = getComputedStyle(document.documentElement);
@@ -89,9 +99,10 @@ export class Timeline {
         height: HEIGHT,
         legend: { show: false },
         cursor: { show: false },
-        scales: { x: { time: true, range: () => [this.now - WINDOW_S, this.now] }, y: { range: () => [0, 1] } },
+        padding: [8, 28, 0, 0],
+        scales: { x: { time: false, range: () => [this.now - this.span, this.now] }, y: { range: () => [0, 1] } },
         axes: [
-          { ...axis, space: 80, size: 28, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" })) },
+          { ...axis, size: 28, splits: () => [3, 2, 1, 0].map((part) => this.now - (part * this.span) / 3), values: () => [3, 2, 1, 0].map((part) => this.#ago(part)) },
           { ...axis, size: 48, splits: () => [0, 0.5, 1], values: (_, ticks) => ticks.map((tick) => `${tick * 100}%`) },
         ],
         series: [{}, ...EMOTIONS.map((emotion) => ({ label: emotion, stroke: colour(emotion), width: 2, dash: DASHES[emotion], points: { show: false } }))],
@@ -103,32 +114,38 @@ export class Timeline {
     return { box, plot };
   }
 
+  #ago(part) {
+    if (part === 0) return "now";
+    return this.span === KEEP_S ? `−${part} min` : `−${part * 20} s`;
+  }
+
   #drawGaps(u, fill, ink) {
-    const times = u.data[0];
-    const happy = u.data[1 + EMOTIONS.indexOf("happy")];
-    let from = this.now - WINDOW_S;
     const { ctx, bbox } = u;
-    const gap = (begin, end) => {
+    const shade = (begin, end, words) => {
       if (end - begin < GAP_S) return;
-      const left = u.valToPos(begin, "x", true);
+      const left = u.valToPos(Math.max(begin, this.now - this.span), "x", true);
       const right = u.valToPos(end, "x", true);
+      if (right <= left) return;
       ctx.fillStyle = fill;
       ctx.fillRect(left, bbox.top, right - left, bbox.height);
-      if (right - left > 70 * devicePixelRatio) {
-        ctx.fillStyle = ink;
-        ctx.font = `${13 * devicePixelRatio}px system-ui, sans-serif`;
-        ctx.textAlign = "center";
-        ctx.textBaseline = "middle";
-        ctx.fillText("no face", (left + right) / 2, bbox.top + bbox.height / 2);
-      }
+      if (right - left < 70 * devicePixelRatio) return;
+      ctx.fillStyle = ink;
+      ctx.font = `${13 * devicePixelRatio}px system-ui, sans-serif`;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.fillText(words, (left + right) / 2, bbox.top + bbox.height / 2);
     };
     ctx.save();
+    const [times, first] = u.data;
+    let from = this.#opened;
     times.forEach((time, i) => {
-      if (happy[i] === null) return;
-      gap(from, time);
+      if (first[i] === null) return;
+      shade(from, time, "no face");
       from = time;
     });
-    gap(from, this.now);
+    shade(from, this.#lastFrame, "no face");
+    for (const [begin, end] of this.#blind) shade(begin, end, "no reading");
+    shade(this.#lastFrame, this.now, "no reading");
     ctx.restore();
   }
 
