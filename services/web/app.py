@@ -60,6 +60,16 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
+class WebApp(FastAPI):
+    """FastAPI whose OpenAPI document knows the one shape of errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made at first use."""
+        if self.openapi_schema is None:
+            problems.describe(super().openapi())
+        return super().openapi()
+
+
 def create_app(
     *,
     role: Literal["cloud", "edge"],
@@ -71,7 +81,7 @@ def create_app(
     max_viewers: int,
 ) -> FastAPI:
     """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
-    app = FastAPI(
+    app = WebApp(
         title="Emotion at the Edge",
         version="1",
         description="What was read in the faces that cameras saw: how they look, never how somebody is.",

@@ -144,9 +144,7 @@ class Hub:
                 self._device(event.device).kept[keep] = event
         for subscription in self._subscriptions:
             if subscription.wants(event):
-                dropped = subscription.put(event)
-                if dropped:
-                    self._on_drop(dropped)
+                self._put(subscription, event)
 
     def forget(self, device: str, key: str) -> None:
         """Remember a kept event no longer; a device without any is forgotten."""
@@ -202,7 +200,12 @@ class Hub:
         """End all subscriptions, after what already waits for them."""
         self._closed = True
         for subscription in self._subscriptions:
-            subscription.put(None)
+            self._put(subscription, None)
+
+    def _put(self, subscription: Subscription, event: Event | None) -> None:
+        dropped = subscription.put(event)
+        if dropped:
+            self._on_drop(dropped)
 
     def _device(self, name: str) -> _Device:
         known = self._devices.get(name)

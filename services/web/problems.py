@@ -162,12 +162,13 @@ def install(app: FastAPI) -> None:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI: these statuses answer with a problem document."""
-    schema = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
-    return {
-        status: {
-            "model": ProblemDocument,
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: schema},
-        }
-        for status in statuses
-    }
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def describe(spec: dict[str, Any]) -> None:
+    """Add the shape that `responses` refers to to an OpenAPI document."""
+    schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = spec.setdefault("components", {}).setdefault("schemas", {})
+    parts.update(schema.pop("$defs", {}))
+    parts[ProblemDocument.__name__] = schema

@@ -6,10 +6,18 @@ import { certainty, timeOfDay } from "./words.js";
 const MAX_ROWS = 50;
 const MAX_IDS = 5000;
 
+function trim(ids) {
+  for (const id of ids) {
+    if (ids.size <= MAX_IDS) return;
+    ids.delete(id);
+  }
+}
+
 export class Rows {
   #newest = new Map();
   #stored = new Set();
   #waiting = new Map();
+  #pending = new Set();
   #received = 0;
   #confirmed = 0;
 
@@ -21,26 +29,25 @@ export class Rows {
   /** Take a detection; rows appear with the next `flush`. */
   add(detection) {
     this.#received += 1;
+    this.#pending.add(detection.event_id);
+    trim(this.#pending);
     for (const face of detection.faces) this.#newest.set(`${detection.device} ${face.track_id}`, { detection, face });
   }
 
   /** These ids are in the database. */
   stored(ids) {
-    this.#confirmed += ids.length;
     for (const id of ids) {
+      if (this.#pending.delete(id)) this.#confirmed += 1;
       this.#stored.add(id);
       for (const cell of this.#waiting.get(id) ?? []) this.#mark(cell, id);
       this.#waiting.delete(id);
     }
-    for (const id of this.#stored) {
-      if (this.#stored.size <= MAX_IDS) break;
-      this.#stored.delete(id);
-    }
+    trim(this.#stored);
   }
 
   /** Show what came since the last time. */
   flush() {
-    if (this.#received) say(this.counts, `${this.#received.toLocaleString()} received and ${this.#confirmed.toLocaleString()} records stored since this page was opened.`);
+    if (this.#received) say(this.counts, `${this.#received.toLocaleString()} received and ${this.#confirmed.toLocaleString()} of them stored since this page was opened.`);
     if (!this.#newest.size) return;
     this.body.querySelector(".none")?.remove();
     for (const { detection, face } of this.#newest.values()) this.body.prepend(this.#row(detection, face));

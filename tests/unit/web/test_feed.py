@@ -1,0 +1,120 @@
+"""From messages to events; what does not keep the contract is counted and left."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.web.feed import Feed
+from services.web.hub import Event, Hub
+from shared.messages import Desired, encode_ack
+from shared.metrics import Metrics
+from shared.topics import Topics
+from tests.support import scenes
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TOPICS = Topics()
+
+
+class Scene:
+    """A feed into a hub with one viewer."""
+
+    def __init__(self) -> None:
+        self.hub = Hub()
+        self.metrics = Metrics("web")
+        self.wishes: list[tuple[str, dict[str, Any] | None]] = []
+        self.feed = Feed(
+            TOPICS, self.hub, self.metrics, on_desired=lambda *wish: self.wishes.append(wish), now=lambda: NOW
+        )
+
+    async def events(self, *messages: tuple[str, bytes]) -> list[Event]:
+        found = []
+        with self.hub.subscribe() as viewer:
+            for topic, payload in messages:
+                self.feed.handle(topic, payload)
+            self.hub.close()
+            while (event := await viewer.next()) is not None:
+                found.append(event)
+        return found
+
+    def bad(self, kind: str) -> float:
+        return self.metrics.registry.get_sample_value("emotion_web_bad_messages_total", {"kind": kind}) or 0.0
+
+
+async def test_a_live_message_is_passed_on_with_words_and_the_time_it_came() -> None:
+    message = scenes.live("a", scenes.live_face(1, "happy", 0.84), scenes.unsure_face(2))
+    (event,) = await Scene().events((TOPICS.live("a"), message.to_json()))
+    data = json.loads(event.data)
+    assert (event.kind, event.device) == ("live", "a")
+    assert [item["words"]["headline"] for item in data["faces"]] == ["Looks happy", "Not sure"]
+    assert data["received_at"] == "2026-03-01T12:00:00.000000Z"
+    assert {key: value for key, value in data.items() if key not in ("received_at", "faces")} == {
+        key: value for key, value in json.loads(message.to_json()).items() if key != "faces"
+    }
+
+
+async def test_stored_ids_and_previews_and_detections_become_events() -> None:
+    scene = Scene()
+    message = scenes.detection("a", scenes.face())
+    events = await scene.events(
+        (TOPICS.detections("a"), message.to_json()),
+        (TOPICS.ack("a"), encode_ack([message.event_id])),
+        (TOPICS.preview("a"), scenes.picture(device="a")),
+    )
+    assert [event.kind for event in events] == ["detection", "stored", "preview"]
+    assert json.loads(events[1].data) == {"device": "a", "ids": [str(message.event_id)]}
+    assert json.loads(events[2].data) == {"device": "a", "n": 1}
+    assert scene.hub.picture("a") is not None
+
+
+async def test_an_empty_retained_status_forgets_the_device() -> None:
+    scene = Scene()
+    await scene.events((TOPICS.status("a", "capture"), scenes.status("a", "capture").to_json()))
+    assert scene.hub.devices == {"a"}
+    scene.feed.handle(TOPICS.status("a", "capture"), b"")
+    assert scene.hub.devices == frozenset()
+
+
+async def test_a_wish_is_handed_on_as_it_stands_on_the_wire() -> None:
+    scene = Scene()
+    raw = {**json.loads(Desired(device="a", paused=True).to_json()), "new": 1}
+    await scene.events((TOPICS.desired("a"), json.dumps(raw).encode()), (TOPICS.desired("a"), b""))
+    assert scene.wishes == [("a", raw), ("a", None)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "topic", "payload"),
+    [
+        ("live", TOPICS.live("a"), scenes.live("b").to_json()),
+        ("live", TOPICS.live("a"), b""),
+        ("live", TOPICS.live("a"), b"\xff\xfe"),
+        ("live", TOPICS.live("a"), scenes.live("a").to_json().replace(b"14.9", b"NaN")),
+        ("live", TOPICS.live("a"), b'{"schema": 2}'),
+        ("live", TOPICS.live("a"), b"[" * 100_000),
+        ("detections", TOPICS.detections("a"), scenes.detection("b").to_json()),
+        ("status", TOPICS.status("a", "capture"), scenes.status("b", "capture").to_json()),
+        ("status", TOPICS.status("a", "capture"), scenes.status("a", "classifier").to_json()),
+        ("ack", TOPICS.ack("a"), b'["not an id"]'),
+        ("ack", TOPICS.ack("a"), b"{}"),
+        ("preview", TOPICS.preview("a"), b"not a picture"),
+        ("preview", TOPICS.preview("a"), scenes.picture(device="b")),
+        ("preview", TOPICS.preview("a"), scenes.picture(20, 20)[:40]),
+        ("desired", TOPICS.desired("a"), Desired(device="b").to_json()),
+        ("other", "emotion/NOT VALID/live", b"{}"),
+        ("other", TOPICS.camera("a"), b""),
+    ],
+)
+async def test_a_bad_message_is_counted_and_nothing_is_passed_on(kind: str, topic: str, payload: bytes) -> None:
+    scene = Scene()
+    assert await scene.events((topic, payload)) == []
+    assert scene.bad(kind) == 1
+    assert scene.wishes == []
+
+
+async def test_viewers_are_told_whether_the_broker_is_reached() -> None:
+    scene = Scene()
+    scene.feed.broker(connected=False)
+    scene.feed.broker(connected=True)
+    (event,) = await scene.events()
+    assert json.loads(event.data)["connected"] is True

@@ -1,0 +1,124 @@
+"""Fan-out: order kept, only the oldest lost and counted, newcomers told the latest."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.web.hub import Event, Hub, TooManyDevices
+
+
+def numbered(number: int, device: str = "a") -> Event:
+    return Event("detection", device, str(number))
+
+
+@given(size=st.integers(1, 8), reads=st.lists(st.integers(0, 6), max_size=30))
+async def test_a_slow_viewer_gets_events_in_order_and_loses_only_the_oldest_counted(
+    size: int, reads: list[int]
+) -> None:
+    told = 0
+
+    def on_drop(count: int) -> None:
+        nonlocal told
+        told += count
+
+    hub = Hub(queue_size=size, on_drop=on_drop)
+    got: list[int] = []
+    with hub.subscribe() as viewer:
+        for number, count in enumerate(reads):
+            hub.publish(numbered(number))
+            for _ in range(min(count, number + 1 - len(got) - viewer.dropped)):
+                event = await viewer.next()
+                assert event is not None
+                got.append(int(event.data))
+        hub.close()  # takes a place in the queue, so the last `size - 1` are sure to be there
+        while (event := await viewer.next()) is not None:
+            got.append(int(event.data))
+    assert got == sorted(set(got))
+    assert len(got) + viewer.dropped == len(reads)
+    assert told == viewer.dropped
+    newest = list(range(len(reads)))[max(0, len(reads) - size + 1) :]
+    assert got[len(got) - len(newest) :] == newest
+
+
+async def test_a_slow_viewer_takes_nothing_from_another() -> None:
+    hub = Hub(queue_size=4)
+    with hub.subscribe() as slow, hub.subscribe() as fast:
+        for number in range(20):
+            hub.publish(numbered(number))
+            event = await fast.next()
+            assert event is not None
+            assert event.data == str(number)
+        assert (slow.dropped, fast.dropped) == (16, 0)
+
+
+async def test_newcomers_are_told_the_latest_state_of_each_device_first() -> None:
+    hub = Hub()
+    hub.publish(Event("broker", None, "up"), keep="broker")
+    hub.publish(Event("status", "a", "old"), keep="status/capture")
+    hub.publish(Event("status", "a", "new"), keep="status/capture")
+    hub.publish(Event("live", "b", "b live"), keep="live")
+    with hub.subscribe("a") as viewer:
+        hub.publish(numbered(1))
+        seen = [await viewer.next() for _ in range(3)]
+    assert [event.data for event in seen if event] == ["up", "new", "1"]
+
+
+async def test_a_viewer_of_one_device_hears_of_no_other() -> None:
+    hub = Hub()
+    with hub.subscribe("a") as viewer:
+        hub.publish(numbered(1, "b"))
+        hub.publish(numbered(2, "a"))
+        event = await viewer.next()
+    assert event == numbered(2, "a")
+
+
+async def test_closing_ends_every_viewer_and_those_who_come_later() -> None:
+    hub = Hub()
+    with hub.subscribe() as viewer:
+        waiting = asyncio.create_task(viewer.next())
+        hub.close()
+        assert await waiting is None
+    with hub.subscribe() as late:
+        assert await late.next() is None
+    assert hub.viewers == 0
+
+
+async def test_only_known_devices_with_a_viewer_who_wants_pictures_are_watched() -> None:
+    hub = Hub()
+    hub.publish(Event("status", "a", ""), keep="status/capture")
+    hub.publish(Event("status", "b", ""), keep="status/capture")
+    assert hub.watched() == frozenset()
+    with hub.subscribe(previews=False):
+        assert hub.watched() == frozenset()
+    with hub.subscribe("b"), hub.subscribe("unknown"):
+        assert hub.watched() == {"b"}
+    with hub.subscribe():
+        assert hub.watched() == {"a", "b"}
+    assert hub.watched() == frozenset()
+
+
+async def test_pictures_nobody_renews_are_let_go() -> None:
+    now = 0.0
+    hub = Hub(clock=lambda: now)
+    assert hub.put_picture("a", b"1") == 1
+    assert hub.put_picture("a", b"2") == 2
+    now = 9.0
+    hub.drop_pictures(10.0)
+    picture = hub.picture("a")
+    assert picture is not None
+    assert picture.jpeg == b"2"
+    now = 11.0
+    hub.drop_pictures(10.0)
+    assert hub.picture("a") is None
+
+
+async def test_one_device_too_many_is_refused_and_the_rest_goes_on() -> None:
+    hub = Hub(max_devices=1)
+    hub.publish(Event("live", "a", ""), keep="live")
+    with pytest.raises(TooManyDevices):
+        hub.publish(Event("live", "b", ""), keep="live")
+    hub.forget("a", "live")
+    hub.publish(Event("live", "b", ""), keep="live")
+    assert hub.devices == {"b"}
