@@ -1,0 +1,335 @@
+"""The live page in a real browser, fed through a real Mosquitto with messages of the contract."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+
+import services.web.app
+from shared.messages import Live, Problem, encode_ack
+from shared.mqtt import MqttLink
+from shared.settings import MqttSettings
+from tests.conftest import Mosquitto
+from tests.support import scenes
+from tests.support.web import running_web, web_settings
+
+CHROMIUM = shutil.which("chromium", path="/usr/bin")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+MAX_FIRST_LOAD_BYTES = 200_000
+Theme = Literal["light", "dark"]
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.fail("Chromium is not installed; `make test` installs it, or: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+class Visit:
+    """A page and what it did that it should not do."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.foreign: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._requested(request.url, base))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _requested(self, url: str, base: str) -> None:
+        self.requests.append(url)
+        if not url.startswith((base, "data:")):
+            self.foreign.append(url)
+
+
+@asynccontextmanager
+async def visiting(browser: Browser, base: str, *, width: int = 1280, theme: Theme = "light") -> AsyncIterator[Visit]:
+    page = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+    visit = Visit(page, base)
+    await page.goto(base)
+    try:
+        yield visit
+    finally:
+        await page.close()
+
+
+class Device:
+    """A made-up device that publishes as a real one does, ten times a second."""
+
+    def __init__(self, mqtt: MqttSettings, name: str = "camera-1") -> None:
+        self.name = name
+        self.link = MqttLink(mqtt)
+        self.topics = mqtt.topics
+        self.scene: Callable[[int], Live] = lambda number: scenes.live(
+            name, scenes.live_face(1, "happy", 0.84), scenes.unsure_face(2), number=number
+        )
+        self.stores = True
+
+    async def status(self, service: str, state: str = "online", *problems: Problem) -> None:
+        payload = scenes.status(self.name, service, state, *problems).to_json()
+        await self.link.publish(self.topics.status(self.name, service), payload, qos=1, retain=True)
+
+    async def _play(self) -> None:
+        number = 0
+        while True:
+            if self.link.connected.is_set():
+                number += 1
+                found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
+                await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
+                picture = scenes.picture(device=self.name, box_x=100 + number % 300)
+                await self.link.publish(self.topics.preview(self.name), picture)
+                await self.link.publish(self.topics.detections(self.name), found.to_json(), qos=1)
+                if self.stores:
+                    await self.link.publish(self.topics.ack(self.name), encode_ack([found.event_id]), qos=1)
+            await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator["Device"]:
+        connection = asyncio.create_task(self.link.run())
+        await self.link.connected.wait()
+        await self.status("capture")
+        await self.status("classifier")
+        play = asyncio.create_task(self._play())
+        try:
+            yield self
+        finally:
+            for task in (play, connection):
+                task.cancel()
+            await asyncio.gather(play, connection, return_exceptions=True)
+
+
+async def test_faces_rows_picture_and_timeline_appear_without_errors_or_foreign_requests(
+    browser: Browser, mqtt_settings: MqttSettings, tmp_path: Path
+) -> None:
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        Device(mqtt_settings).playing(),
+        visiting(browser, base) as visit,
+    ):
+        page = visit.page
+        tile = page.get_by_role("article", name="camera-1")
+        await expect(page.locator("#connection")).to_have_text("Connected")
+        await expect(tile.locator(".faces li").first).to_contain_text("Looks happy")
+        await expect(tile.locator(".faces li").first).to_contain_text("likely (about 80%)")
+        await expect(tile.locator(".faces li").nth(1)).to_contain_text("Not sure")
+        await expect(tile.locator(".faces li").nth(1)).to_contain_text("the face is far away and in the dark")
+        await expect(tile.locator("[data-part=recording]")).to_have_text("Not recording pictures")
+        await expect(tile.locator("[data-part=state]")).to_have_text("Online")
+        await expect(tile.get_by_role("img", name="Camera picture of camera-1")).to_be_visible()
+        await expect(tile.locator(".chart canvas")).to_have_count(2)
+        row = page.locator("#rows tr").filter(has_text="Stored").first
+        await expect(row).to_contain_text("Looks happy")
+        await expect(row).to_contain_text("Person 1")
+        await expect(page.locator("#announce")).to_contain_text("person 1: looks happy", timeout=15_000)
+        await expect(page.get_by_text("A face does not show what someone feels.")).to_be_visible()
+        await page.screenshot(path=tmp_path / "live.png", full_page=True)
+        assert visit.complaints == []
+        assert visit.foreign == []
+
+
+async def test_recording_and_problems_are_told_in_words_with_the_next_step_and_never_as_markup(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    device = Device(mqtt_settings)
+    device.scene = lambda number: scenes.live("camera-1", number=number, recording=True)
+    problem = Problem(title="<img src=x onerror=alert(1)>", cause="Because.", next_step="Run `emotion-edge doctor`.")
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        device.playing(),
+        visiting(browser, base) as visit,
+    ):
+        await device.status("classifier", "degraded", problem)
+        tile = visit.page.get_by_role("article", name="camera-1")
+        await expect(tile.locator("[data-part=recording]")).to_have_text("Recording pictures")
+        await expect(tile.locator(".faces")).to_have_text("No face in the picture")
+        await expect(tile.locator(".problems")).to_contain_text("<img src=x onerror=alert(1)>")
+        await expect(tile.locator(".problems code")).to_have_text("emotion-edge doctor")
+        await device.status("classifier")
+        await expect(tile.locator(".problems li")).to_have_count(0)
+        await device.status("capture", "offline")
+        await expect(tile.locator("[data-part=state]")).to_have_text("Offline")
+        await expect(tile.locator(".problems")).to_contain_text("Capture is offline")
+        assert visit.complaints == []
+
+
+async def test_a_lost_connection_is_shown_and_comes_back_by_itself(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    settings = web_settings(mqtt_settings)
+    async with running_web(settings) as base:
+        page = await browser.new_page()
+        await page.goto(base)
+        await expect(page.locator("#empty-title")).to_have_text("No device yet")
+    await expect(page.locator("#connection")).to_have_text("Connection lost, reconnecting")
+    await expect(page.locator("#empty")).to_contain_text("check that the web service is running")
+    async with running_web(settings), Device(mqtt_settings).playing():
+        await expect(page.locator("#connection")).to_have_text("Connected", timeout=20_000)
+        await expect(page.locator(".faces li").first).to_contain_text("Looks happy")
+        await expect(page.locator("#empty")).to_be_hidden()
+        await page.close()
+
+
+async def test_a_broker_that_is_not_reached_is_shown_with_what_to_check(
+    browser: Browser, own_mosquitto: Mosquitto
+) -> None:
+    device = Device(own_mosquitto.settings)
+    async with (
+        running_web(web_settings(own_mosquitto.settings)) as base,
+        device.playing(),
+        visiting(browser, base) as visit,
+    ):
+        tile = visit.page.get_by_role("article", name="camera-1")
+        await expect(tile.locator(".faces li").first).to_contain_text("Looks happy")
+        await asyncio.to_thread(own_mosquitto.kill)
+        await expect(visit.page.locator("#connection")).to_have_text("Broker not reached")
+        await expect(visit.page.locator("#empty")).to_contain_text("EMOTION_MQTT__HOST")
+        await expect(tile.locator(".faces")).to_have_text("No reading now")
+
+
+async def test_pausing_by_keyboard_stills_the_page_and_stops_loading_pictures(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    device = Device(mqtt_settings)
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        device.playing(),
+        visiting(browser, base) as visit,
+    ):
+        page = visit.page
+        face = page.locator(".faces li").first
+        await expect(face).to_contain_text("Looks happy")
+        await expect(page.locator(".picture img")).to_be_visible()
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Go to the live view")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        button = page.get_by_role("button", name="Go on with updates")
+        await expect(button).to_be_focused()
+        await expect(page.locator("#paused")).to_be_visible()
+        device.scene = lambda number: scenes.live("camera-1", scenes.live_face(1, "sad", 0.9), number=number)
+        rows = await page.locator("#rows").inner_text()
+        visit.requests.clear()
+        await page.wait_for_timeout(1500)  # what must not happen can only be waited for
+        await expect(face).to_contain_text("Looks happy")
+        assert await page.locator("#rows").inner_text() == rows
+        assert [url for url in visit.requests if "preview.jpg" in url] == []
+        await page.keyboard.press("Enter")
+        await expect(face).to_contain_text("Looks sad")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_every_text_has_a_contrast_of_seven_to_one(
+    browser: Browser, mqtt_settings: MqttSettings, theme: Theme
+) -> None:
+    device = Device(mqtt_settings)
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        device.playing(),
+        visiting(browser, base, theme=theme) as visit,
+    ):
+        await device.status("classifier", "degraded", Problem(title="t", cause="c", next_step="Run `this`."))
+        await expect(visit.page.locator(".problems li")).to_have_count(1)
+        await expect(visit.page.locator("#rows tr").filter(has_text="Stored").first).to_be_visible()
+        assert await visit.page.evaluate(LOW_CONTRAST) == []
+        await visit.page.goto(f"{base}/api/v1/docs")
+        assert await visit.page.evaluate(LOW_CONTRAST) == []
+        assert visit.complaints == []
+
+
+async def test_it_works_on_a_phone_of_360_pixels(browser: Browser, mqtt_settings: MqttSettings, tmp_path: Path) -> None:
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        Device(mqtt_settings).playing(),
+        visiting(browser, base, width=360) as visit,
+    ):
+        page = visit.page
+        await expect(page.locator(".faces li").first).to_contain_text("Looks happy")
+        await expect(page.locator("#rows tr").filter(has_text="Looks happy").first).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        for target in await page.locator("button, .foot a").all():
+            box = await target.bounding_box()
+            assert box is not None
+            assert box["height"] >= 44
+        await page.screenshot(path=tmp_path / "phone.png", full_page=True)
+        assert visit.complaints == []
+
+
+async def test_the_first_load_is_small(browser: Browser, mqtt_settings: MqttSettings) -> None:
+    async with running_web(web_settings(mqtt_settings)) as base:
+        page = await browser.new_page()
+        await page.goto(base)
+        await expect(page.locator("#empty-title")).to_have_text("No device yet")
+        sizes: dict[str, int] = await page.evaluate(TRANSFERRED)
+        assert any("uPlot" in name for name in sizes)
+        assert sum(sizes.values()) < MAX_FIRST_LOAD_BYTES
+        await page.close()
+
+
+async def test_without_the_chart_package_the_page_says_so_and_works(
+    browser: Browser, mqtt_settings: MqttSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(services.web.app, "CHART_FILES", (tmp_path / "missing.js",))
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        Device(mqtt_settings).playing(),
+        visiting(browser, base) as visit,
+    ):
+        await expect(visit.page.get_by_text("make assets")).to_be_visible()
+        await expect(visit.page.locator(".faces li").first).to_contain_text("Looks happy")
+        await expect(visit.page.locator(".timeline")).to_be_hidden()
+        assert visit.complaints == []
+
+
+TRANSFERRED = """() => Object.fromEntries(
+  [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .filter((entry) => !entry.name.includes("/api/")).map((entry) => [entry.name, entry.transferSize])
+)"""
+
+LOW_CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = parse(getComputedStyle(element).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const low = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+    const [a, b] = [parse(getComputedStyle(element).color), ground(element)].map(luminance).sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 7) low.push(`${ratio.toFixed(2)} ${element.tagName} ${walker.currentNode.textContent.trim()}`);
+  }
+  return low;
+}"""
