@@ -50,7 +50,10 @@ def install(vendor: Path = VENDOR) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="emotion-edge-assets-") as name:
         work = Path(name)
         for file in _NPM_FILES:
-            shutil.copy(_ROOT / file, work / file)
+            try:
+                shutil.copy(_ROOT / file, work / file)
+            except OSError as error:
+                raise AssetsError(f"{_ROOT / file} cannot be read ({error.strerror}); run this in a checkout") from None
         command = [*npm_command(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         try:
             done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 - npm with fixed arguments
