@@ -141,6 +141,11 @@ async def test_faces_rows_picture_and_timeline_appear_without_errors_or_foreign_
         await expect(tile.locator("[data-part=state]")).to_have_text("Online")
         await expect(tile.get_by_role("img", name="Camera picture of camera-1")).to_be_visible()
         await expect(tile.locator(".chart canvas")).to_have_count(2)
+        counters = tile.locator("[data-part=counters]")
+        await expect(counters).to_contain_text("Frames read")
+        await expect(counters).to_contain_text("Waiting to be stored")
+        await tile.get_by_text("All readings of this device").click()
+        await expect(tile.locator("[data-part=readings]")).to_contain_text("Fps (capture)")
         row = page.locator("#rows tr").filter(has_text="Stored").first
         await expect(row).to_contain_text("Looks happy")
         await expect(row).to_contain_text("Person 1")

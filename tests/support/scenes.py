@@ -115,6 +115,15 @@ def detection(
     )
 
 
+READINGS = {
+    "frames_classified": 1234,
+    "detections": 1234,
+    "frames_superseded": 3,
+    "outbox_depth": 12,
+    "recording": False,
+}
+
+
 def status(device: str = "camera-1", service: str = "classifier", state: str = "online", *problems: Problem) -> Status:
     return Status.model_validate(
         {
@@ -123,7 +132,7 @@ def status(device: str = "camera-1", service: str = "classifier", state: str = "
             "state": state,
             "at": datetime.now(UTC),
             "problems": problems,
-            "values": {"frames_classified": 1234, "dropped": 3, "outbox_depth": 12} if service == "classifier" else {},
+            "values": READINGS if service == "classifier" else {"fps": 15.0, "source": "sample"},
         }
     )
 

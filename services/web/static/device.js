@@ -16,6 +16,31 @@ const STATES = {
   online: ["good", "good", "Online"],
 };
 
+const MAIN_READINGS = [
+  // what the classifier tells in its status, in words
+  ["frames_classified", "Frames read"],
+  ["detections", "Detections made"],
+  ["uplink_acked", "Confirmed as stored"],
+  ["outbox_depth", "Waiting to be stored"],
+  ["frames_superseded", "Frames skipped for newer ones"],
+  ["outbox_dropped", "Dropped for want of space"],
+];
+
+/** Names and values into a description list; elements are kept so that nothing flickers. */
+function fill(list, rows) {
+  while (list.children.length > rows.length) list.lastElementChild.remove();
+  rows.forEach(([name, value], i) => {
+    let row = list.children[i];
+    if (!row) {
+      row = make("div");
+      row.append(make("dt"), make("dd"));
+      list.append(row);
+    }
+    say(row.children[0], name);
+    say(row.children[1], value);
+  });
+}
+
 export class Device {
   #statuses = new Map();
   #live = null;
@@ -120,8 +145,9 @@ export class Device {
   }
 
   #renderRecording(fresh) {
-    const known = this.#live !== null;
-    const recording = known && this.#live.recording;
+    // What is live wins; else what the classifier's retained status says.
+    const recording = (fresh ? this.#live.recording : this.#statuses.get("classifier")?.values.recording) ?? this.#live?.recording;
+    const known = recording !== undefined;
     const text = !known ? "Recording not known" : recording ? "Recording pictures" : "Not recording pictures";
     chip(this.parts.recording, recording ? "bad" : "wait", !known ? "unsure" : recording ? "recording" : "not-recording", fresh || !known ? text : `${text} when last heard`);
   }
@@ -158,26 +184,21 @@ export class Device {
   }
 
   #renderCounters(fresh) {
-    const rows = [];
+    const values = this.#statuses.get("classifier")?.values ?? {};
+    const main = [];
     if (this.#live) {
-      rows.push(["Frames read per second", fresh ? reading(this.#live.fps) : "0"]);
-      rows.push(["Delay from camera", `${Math.round(this.#live.latency_ms)} ms`]);
-      rows.push(["Faces now", fresh ? String(this.#live.faces.length) : "0"]);
+      main.push(["Frames read per second", fresh ? reading(this.#live.fps) : "0"]);
+      main.push(["Delay from camera", `${Math.round(this.#live.latency_ms)} ms`]);
+      main.push(["Faces now", fresh ? String(this.#live.faces.length) : "0"]);
     }
+    for (const [name, words] of MAIN_READINGS) if (values[name] !== undefined) main.push([words, reading(values[name])]);
+    fill(this.parts.counters, main);
+    const all = [];
     for (const status of this.#statuses.values()) {
-      for (const [name, value] of Object.entries(status.values)) rows.push([`${label(name)} (${status.service})`, reading(value)]);
+      for (const [name, value] of Object.entries(status.values)) all.push([`${label(name)} (${status.service})`, reading(value)]);
     }
-    while (this.parts.counters.children.length > rows.length) this.parts.counters.lastElementChild.remove();
-    rows.forEach(([name, value], i) => {
-      let row = this.parts.counters.children[i];
-      if (!row) {
-        row = make("div");
-        row.append(make("dt"), make("dd"));
-        this.parts.counters.append(row);
-      }
-      say(row.children[0], name);
-      say(row.children[1], value);
-    });
+    this.parts["all-readings"].hidden = all.length === 0;
+    if (this.parts["all-readings"].open) fill(this.parts.readings, all);
   }
 
   #renderPictureNote() {

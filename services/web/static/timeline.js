@@ -56,7 +56,10 @@ export class Timeline {
       if (old === -1) this.#people.delete(id);
       else if (old > 0) [person.times, ...person.values].forEach((list) => list.splice(0, old));
     }
-    const recent = [...this.#people].sort((a, b) => b[1].times.at(-1) - a[1].times.at(-1)).slice(0, MAX_CHARTS);
+    // Who is there now comes first, and who is drawn already stays, so that charts do not change places.
+    const rank = ([id, person]) => (now - person.times.at(-1) < GAP_S ? 2 : 0) + (this.#charts.has(id) ? 1 : 0);
+    const ranked = [...this.#people].sort((a, b) => rank(b) - rank(a) || b[1].times.at(-1) - a[1].times.at(-1));
+    const recent = ranked.slice(0, MAX_CHARTS);
     const shown = new Set(recent.map(([id]) => id));
     for (const [id, chart] of this.#charts) {
       if (!shown.has(id)) {
@@ -73,7 +76,9 @@ export class Timeline {
       if (!this.#charts.has(id)) this.#charts.set(id, this.#create(id));
       this.#charts.get(id).plot.setData([person.times, ...person.values]);
     }
-    this.parts["no-charts"].hidden = recent.length > 0;
+    const more = ranked.length - recent.length;
+    this.parts["no-charts"].hidden = recent.length > 0 && more === 0;
+    say(this.parts["no-charts"], more ? `${more} more ${more === 1 ? "person is" : "people are"} not drawn.` : "No face was read in this time.");
     this.parts.legend.hidden = recent.length === 0;
   }
 
