@@ -44,7 +44,7 @@ async def run(settings: WebSettings) -> None:
 
         database: Database | None = None
         if settings.role == "cloud":
-            engine = create_engine(settings.database)
+            engine = create_engine(settings.database, application="emotion-edge web", statement_timeout_s=20.0)
             stack.push_async_callback(engine.dispose)
             database = Database(engine)
 
