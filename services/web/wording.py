@@ -38,7 +38,7 @@ _WHY: Final = {
 
 
 class Words(BaseModel):
-    """A reading in words. `certainty` and `percent` are null where it is not sure; `why` says why."""
+    """A reading in words. Where it is not sure, `certainty` and `percent` are null and `why` says why."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,7 +75,16 @@ def live_words(face: LiveFace) -> Words:
 
 
 def detection_words(face: Face) -> Words:
-    """Words for a face of one frame, stabilised or not."""
+    """Words for a face of one frame: what the screen said then, with this frame's probability.
+
+    Where the edge does not stabilise, the frame speaks for itself.
+    """
+    if face.shown is not None:
+        if face.shown.state == "unsure":
+            return _not_sure(face.quality)
+        words = _looks(face.shown.state, face.emotion)
+        # What is shown outlasts a frame that reads otherwise; its number would contradict the word.
+        return words if (words.percent or 0) >= SURE_ENOUGH else words.model_copy(update={"percent": None})
     if not face.quality.ok or about_percent(face.confidence) < SURE_ENOUGH:
         return _not_sure(face.quality)
     return _looks(face.dominant_emotion, face.emotion)

@@ -78,7 +78,7 @@ export class Timeline {
     }
     const more = ranked.length - recent.length;
     this.parts["no-charts"].hidden = recent.length > 0 && more === 0;
-    say(this.parts["no-charts"], more ? `${more} more ${more === 1 ? "person is" : "people are"} not drawn.` : "No face was read in this time.");
+    say(this.parts["no-charts"], more ? `${more} more ${more === 1 ? "was" : "were"} seen in this time and ${more === 1 ? "is" : "are"} not drawn.` : "No face was read in this time.");
     this.parts.legend.hidden = recent.length === 0;
   }
 

@@ -16,7 +16,8 @@ export function duration(seconds) {
 
 /** "likely (about 80%)", or why it is not sure. */
 export function certainty(words) {
-  return words.percent === null ? words.why : `${words.certainty} (about ${words.percent}%)`;
+  if (words.certainty === null) return words.why;
+  return words.percent === null ? words.certainty : `${words.certainty} (about ${words.percent}%)`;
 }
 
 /** "frames_classified" as "Frames classified". */

@@ -1,12 +1,15 @@
 """What is said about faces."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.web.wording import LOOKS, about_percent, detection_words, live_words
 from shared.emotions import EMOTIONS
-from tests.support.scenes import SMALL_AND_DARK, face, live_face, unsure_face
+from shared.messages import Face, Quality, Shown
+from tests.support.scenes import GOOD, SMALL_AND_DARK, face, live_face, unsure_face
 
 
 @pytest.mark.parametrize(
@@ -29,14 +32,26 @@ def test_not_sure_says_why() -> None:
     assert words.percent is None
 
 
+def unstabilised(confidence: float, quality: Quality = GOOD) -> Face:
+    return face(confidence=confidence).model_copy(update={"shown": None, "quality": quality})
+
+
 def test_not_sure_without_a_fault_of_the_picture_says_that_no_expression_is_clear() -> None:
-    words = detection_words(face(confidence=0.4))
+    words = detection_words(unstabilised(0.4))
     assert (words.state, words.why) == ("unsure", "no expression is clear enough")
 
 
 def test_a_face_that_cannot_be_read_is_not_sure_however_confident_the_model() -> None:
-    words = detection_words(face(confidence=0.99).model_copy(update={"quality": SMALL_AND_DARK}))
-    assert words.headline == "Not sure"
+    assert detection_words(unstabilised(0.99, SMALL_AND_DARK)).headline == "Not sure"
+
+
+def test_a_frame_is_told_as_the_screen_showed_it() -> None:
+    frame = face(dominant="sad", confidence=0.9)
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    unsure = detection_words(frame.model_copy(update={"shown": Shown(state="unsure", since=since)}))
+    assert unsure.headline == "Not sure"
+    outlasted = detection_words(frame.model_copy(update={"shown": Shown(state="happy", since=since)}))
+    assert (outlasted.headline, outlasted.certainty, outlasted.percent) == ("Looks happy", "maybe", None)
 
 
 @given(st.floats(0, 1))
