@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from services.web.hub import Event, Hub, TooManyDevices
+from services.web.hub import Event, Hub, Kind, TooManyDevices
 from services.web.wording import detection_words, live_words
 from shared import logs
 from shared.errors import BadMessage, BadPicture
@@ -138,7 +138,7 @@ class Feed:
         if comment is not None:
             _same_device(topic, name, decode(FrameInfo, name, comment).device)
         number = self._hub.put_picture(topic.device, payload)
-        self._hub.publish(Event("preview", topic.device, _dump({"device": topic.device, "n": number})), keep="preview")
+        self._pass_on("preview", topic, {"device": topic.device, "n": number}, keep="preview")
 
     def _desired(self, topic: Topic, name: str, payload: bytes) -> None:
         if not payload:
@@ -147,7 +147,7 @@ class Feed:
         _same_device(topic, name, decode(Desired, name, payload).device)
         self._on_desired(topic.device, json.loads(payload))
 
-    def _pass_on(self, kind: Any, topic: Topic, data: dict[str, Any], keep: str | None = None) -> None:
+    def _pass_on(self, kind: Kind, topic: Topic, data: dict[str, Any], keep: str | None = None) -> None:
         # Ages are shown by this machine's clock, so that a device whose clock is wrong still looks fresh.
         data["received_at"] = rfc3339(self._now())
         self._hub.publish(Event(kind, topic.device, _dump(data)), keep=keep)

@@ -6,7 +6,7 @@ A viewer that reads slowly loses its oldest events, counted, and never slows ano
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -53,10 +53,10 @@ class _Device:
 class Subscription:
     """One viewer's view: first the latest state, then events as they come."""
 
-    def __init__(self, device: str | None, previews: bool, size: int, backlog: list[Event]) -> None:
+    def __init__(self, device: str | None, previews: bool, size: int) -> None:
         self.device = device
         self.previews = previews
-        self._backlog = deque(backlog)
+        self._backlog: deque[Event] = deque()
         self._queue: Newest[Event | None] = Newest(size)
 
     @property
@@ -69,6 +69,10 @@ class Subscription:
         if event.kind == "preview" and not self.previews:
             return False
         return self.device is None or event.device is None or event.device == self.device
+
+    def begin_with(self, events: Iterable[Event]) -> None:
+        """Have those of `events` that are wanted come first; they do not count against the queue's size."""
+        self._backlog.extend(event for event in events if self.wants(event))
 
     def put(self, event: Event | None) -> int:
         """Add an event (None ends the stream); returns how many were dropped for it."""
@@ -181,11 +185,10 @@ class Hub:
     @contextmanager
     def subscribe(self, device: str | None = None, *, previews: bool = True) -> Iterator[Subscription]:
         """A viewer for as long as the block lasts."""
-        backlog = list(self._general.values())
-        for name, known in self._devices.items():
-            if device is None or device == name:
-                backlog += known.kept.values()
-        subscription = Subscription(device, previews, self._queue_size, backlog)
+        subscription = Subscription(device, previews, self._queue_size)
+        subscription.begin_with(self._general.values())
+        for known in self._devices.values():
+            subscription.begin_with(known.kept.values())
         if self._closed:
             subscription.put(None)
         self._subscriptions.add(subscription)

@@ -246,6 +246,26 @@ async def test_pausing_by_keyboard_stills_the_page_and_stops_loading_pictures(
         await expect(face).to_contain_text("Looks sad")
 
 
+async def test_a_hidden_page_asks_for_no_pictures_and_goes_on_when_it_is_seen_again(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        Device(mqtt_settings).playing(),
+        visiting(browser, base) as visit,
+    ):
+        page = visit.page
+        await expect(page.locator(".picture img")).to_be_visible()
+        async with page.expect_request(f"{base}/api/v1/live?previews=false"):
+            await page.evaluate(SET_HIDDEN, True)
+        visit.requests.clear()
+        await page.wait_for_timeout(1000)  # what must not happen can only be waited for
+        assert [url for url in visit.requests if "preview.jpg" in url] == []
+        async with page.expect_request("**/preview.jpg*"):
+            await page.evaluate(SET_HIDDEN, False)
+        assert visit.complaints == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_every_text_has_a_contrast_of_seven_to_one(
     browser: Browser, mqtt_settings: MqttSettings, theme: Theme
@@ -308,6 +328,11 @@ async def test_without_the_chart_package_the_page_says_so_and_works(
         await expect(visit.page.locator(".timeline")).to_be_hidden()
         assert visit.complaints == []
 
+
+SET_HIDDEN = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 TRANSFERRED = """() => Object.fromEntries(
   [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]

@@ -22,7 +22,7 @@ _DESCRIPTION: Final = """Server-sent events, as they happen:
 - `broker` `{connected, since}`: whether this service reaches its broker
 - `status`: a device's service told how it is (the Status message and `received_at`)
 - `live`: the scene after one frame (the Live message, `received_at`, and `words` for each face)
-- `preview` `{device, n}`: a new picture is at `/api/v1/devices/{device}/preview.jpg?n=…`
+- `preview` `{device, n, received_at}`: a new picture is at `/api/v1/devices/{device}/preview.jpg?n=…`
 - `detection`: a detection on its way to the database (the Detection message, `received_at`, and `words`)
 - `stored` `{device, ids}`: these detections or frames are in the database
 

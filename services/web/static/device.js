@@ -69,24 +69,29 @@ export class Device {
     this.timeline.add(Date.parse(live.received_at) / 1000, live.faces);
   }
 
-  /** Load picture `n`; while one is on its way only the newest after it is remembered. */
-  picture(n) {
-    this.#nextPicture = n;
+  /** Load a picture; while one is on its way only the newest after it is remembered. */
+  picture(preview) {
+    this.#nextPicture = preview;
     if (!this.#loading) this.#loadPicture();
   }
 
+  /** Nobody looks: load no more pictures. */
+  still() {
+    this.#nextPicture = null;
+  }
+
   async #loadPicture() {
-    const n = this.#nextPicture;
+    const preview = this.#nextPicture;
     this.#nextPicture = null;
     this.#loading = true;
     const next = new Image();
-    next.src = `/api/v1/devices/${encodeURIComponent(this.name)}/preview.jpg?n=${n}`;
+    next.src = `/api/v1/devices/${encodeURIComponent(this.name)}/preview.jpg?n=${preview.n}`;
     try {
       await next.decode();
       next.alt = `Camera picture of ${this.name} with the faces marked; the words are beside it.`;
       this.parts.picture.replaceWith(next);
       this.parts.picture = next;
-      this.#pictureAt = performance.now();
+      this.#pictureAt = Date.parse(preview.received_at);
     } catch {
       // Gone before it was fetched; the note below the picture says how old the last one is.
     }
@@ -108,7 +113,7 @@ export class Device {
     this.#renderRecording(fresh);
     this.#renderFaces(fresh);
     this.#renderCounters(fresh);
-    this.#renderPictureNote();
+    this.#renderPictureNote(now);
     say(this.parts.age, fresh ? "Up to date" : this.#live ? `Last reading ${duration(age)} ago` : "No reading yet");
   }
 
@@ -201,8 +206,8 @@ export class Device {
     if (this.parts["all-readings"].open) fill(this.parts.readings, all);
   }
 
-  #renderPictureNote() {
-    const age = this.#pictureAt ? (performance.now() - this.#pictureAt) / 1000 : Infinity;
+  #renderPictureNote(now) {
+    const age = this.#pictureAt ? (now - this.#pictureAt) / 1000 : Infinity;
     this.parts.picture.hidden = age > PICTURE_GONE_S;
     let note = "";
     if (age > PICTURE_GONE_S) note = "No picture now. The device sends pictures while somebody looks at this page.";

@@ -8,6 +8,7 @@ import { timeOfDay } from "./words.js";
 
 const ANNOUNCE_MS = 5000;
 const WORDS_MS = 200;
+const REST_AFTER_MS = 60_000; // hidden for longer than this, the page lets its connection go
 
 const byId = (id) => document.getElementById(id);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -16,6 +17,7 @@ const rows = new Rows(byId("rows"), byId("records-counts"));
 let connection = "connecting";
 let broker = null;
 let paused = false;
+let resting = 0;
 
 function device(name) {
   let found = devices.get(name);
@@ -33,7 +35,7 @@ const on = {
   broker: (data) => { broker = data; showConnection(); },
   status: (data) => device(data.device).status(data),
   live: (data) => device(data.device).live(data),
-  preview: (data) => { if (!paused && !document.hidden) device(data.device).picture(data.n); },
+  preview: (data) => { if (!paused && !document.hidden) device(data.device).picture(data); },
   detection: (data) => rows.add(data),
   stored: (data) => rows.stored(data.ids),
   heartbeat: () => {},
@@ -90,7 +92,9 @@ function announce() {
 }
 
 function lookedAt() {
-  stream.wantPreviews(!paused && !document.hidden);
+  const looked = !paused && !document.hidden;
+  stream.wantPreviews(looked);
+  if (!looked) for (const each of devices.values()) each.still();
 }
 
 byId("pause").addEventListener("click", () => {
@@ -102,6 +106,9 @@ byId("pause").addEventListener("click", () => {
   render();
 });
 document.addEventListener("visibilitychange", () => {
+  clearTimeout(resting);
+  if (document.hidden) resting = setTimeout(() => stream.rest(), REST_AFTER_MS);
+  else stream.wake();
   lookedAt();
   render();
 });

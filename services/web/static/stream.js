@@ -31,6 +31,18 @@ export class Stream {
     if (this.#source) this.open();
   }
 
+  /** Let the connection rest, as on a page that nobody looks at: browsers allow only a few at a time. */
+  rest() {
+    clearTimeout(this.#retry);
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  /** Connect again after `rest`. */
+  wake() {
+    if (!this.#source) this.open();
+  }
+
   open() {
     clearTimeout(this.#retry);
     this.#source?.close();

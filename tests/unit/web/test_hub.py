@@ -74,6 +74,15 @@ async def test_a_viewer_of_one_device_hears_of_no_other() -> None:
     assert event == numbered(2, "a")
 
 
+async def test_a_viewer_without_previews_is_told_of_none_not_even_the_latest() -> None:
+    hub = Hub()
+    hub.publish(Event("preview", "a", "old"), keep="preview")
+    with hub.subscribe(previews=False) as viewer:
+        hub.publish(Event("preview", "a", "new"), keep="preview")
+        hub.publish(numbered(1))
+        assert await viewer.next() == numbered(1)
+
+
 async def test_closing_ends_every_viewer_and_those_who_come_later() -> None:
     hub = Hub()
     with hub.subscribe() as viewer:
