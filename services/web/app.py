@@ -1,5 +1,6 @@
 """The HTTP application, put together from what it is given. Nothing here connects to anything."""
 
+import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -39,6 +40,9 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+
+
+_MEDIA_TYPES: Final = (("text/javascript", ".js"), ("text/css", ".css"), ("image/svg+xml", ".svg"))
 
 
 class SecurityHeaders:
@@ -110,5 +114,10 @@ def create_app(
     app.include_router(records.router(database, hub, wish_of))
     app.include_router(pages.router(templates, app, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))
+    # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of
+    # another type, whatever a machine's table says.
+    mimetypes.init()
+    for media_type, ending in _MEDIA_TYPES:
+        mimetypes.add_type(media_type, ending)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -209,8 +209,16 @@ async def test_nothing_blocks_the_loop(mqtt_settings: MqttSettings) -> None:
         ):
             await edge.publish(topics.live("a"), scenes.live("a", scenes.live_face()).to_json())
             await events.until("live")
-            for path in ("/", "/api/v1/docs", "/static/live.js", "/api/v1/openapi.json", "/metrics"):
+            for path in ("/", "/api/v1/docs", "/api/v1/openapi.json", "/metrics"):
                 assert (await client.get(path)).status_code == 200
+            for name, media_type in (
+                ("live.js", "text/javascript"),
+                ("live.css", "text/css"),
+                ("icon.svg", "image/svg"),
+            ):
+                answer = await client.get(f"/static/{name}")
+                assert answer.status_code == 200
+                assert answer.headers["content-type"].startswith(media_type)
 
 
 async def test_a_taken_port_is_one_clear_line(mqtt_settings: MqttSettings) -> None:
