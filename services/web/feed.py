@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from services.web.hub import Event, Hub, Kind, TooManyDevices
+from services.web.hub import PREVIEW, Event, Hub, Kind, TooManyDevices
 from services.web.wording import detection_words, live_words
 from shared import logs
 from shared.errors import BadMessage, BadPicture
@@ -137,8 +137,10 @@ class Feed:
         comment = read_comment(payload)
         if comment is not None:
             _same_device(topic, name, decode(FrameInfo, name, comment).device)
+        if topic.device not in self._hub.watched():
+            return  # a device goes on for the rest of its lease; nobody looks, so no face is held in memory
         number = self._hub.put_picture(topic.device, payload)
-        self._pass_on("preview", topic, {"device": topic.device, "n": number}, keep="preview")
+        self._pass_on("preview", topic, {"device": topic.device, "n": number}, keep=PREVIEW)
 
     def _desired(self, topic: Topic, name: str, payload: bytes) -> None:
         if not payload:

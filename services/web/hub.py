@@ -21,6 +21,10 @@ MAX_DEVICES: Final = 256
 """Devices remembered; more than this is a broker that lets anyone publish anything."""
 
 
+PREVIEW: Final = "preview"
+"""The key under which a device's newest preview is kept."""
+
+
 class TooManyDevices(Exception):
     """A new device's state cannot be kept: the hub already remembers as many as it may."""
 
@@ -181,6 +185,7 @@ class Hub:
         for known in self._devices.values():
             if known.picture is not None and known.picture.at < limit:
                 known.picture = None
+                known.kept.pop(PREVIEW, None)  # else newcomers would be sent to a picture that is gone
 
     @contextmanager
     def subscribe(self, device: str | None = None, *, previews: bool = True) -> Iterator[Subscription]:

@@ -57,7 +57,8 @@ async def test_a_live_message_is_passed_on_with_words_and_the_time_it_came() -> 
 async def test_stored_ids_and_previews_and_detections_become_events() -> None:
     scene = Scene()
     message = scenes.detection("a", scenes.face())
-    events = await scene.events(
+    _, *events = await scene.events(
+        (TOPICS.status("a", "capture"), scenes.status("a", "capture").to_json()),
         (TOPICS.detections("a"), message.to_json()),
         (TOPICS.ack("a"), encode_ack([message.event_id])),
         (TOPICS.preview("a"), scenes.picture(device="a")),
@@ -66,6 +67,14 @@ async def test_stored_ids_and_previews_and_detections_become_events() -> None:
     assert json.loads(events[1].data) == {"device": "a", "ids": [str(message.event_id)]}
     assert json.loads(events[2].data) == {"device": "a", "n": 1, "received_at": "2026-03-01T12:00:00.000000Z"}
     assert scene.hub.picture("a") is not None
+
+
+async def test_a_preview_that_nobody_looks_at_is_not_kept() -> None:
+    scene = Scene()
+    scene.feed.handle(TOPICS.status("a", "capture"), scenes.status("a", "capture").to_json())
+    scene.feed.handle(TOPICS.preview("a"), scenes.picture(device="a"))
+    assert scene.hub.picture("a") is None
+    assert scene.bad("preview") == 0
 
 
 async def test_an_empty_retained_status_forgets_the_device() -> None:

@@ -113,6 +113,8 @@ async def test_pictures_nobody_renews_are_let_go() -> None:
     hub = Hub(clock=lambda: now)
     assert hub.put_picture("a", b"1") == 1
     assert hub.put_picture("a", b"2") == 2
+    hub.publish(Event("preview", "a", "2"), keep="preview")
+    hub.publish(Event("live", "a", "here"), keep="live")
     now = 9.0
     hub.drop_pictures(10.0)
     picture = hub.picture("a")
@@ -121,6 +123,10 @@ async def test_pictures_nobody_renews_are_let_go() -> None:
     now = 11.0
     hub.drop_pictures(10.0)
     assert hub.picture("a") is None
+    with hub.subscribe() as newcomer:
+        event = await newcomer.next()
+        assert event is not None
+        assert event.kind == "live"  # and is not sent to a picture that is gone
 
 
 async def test_one_device_too_many_is_refused_and_the_rest_goes_on() -> None:
