@@ -24,7 +24,7 @@ def at(seconds: float) -> datetime:
 
 @pytest.fixture
 async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    async with records(database_settings) as engine:
+    async with records(database_settings, START.date(), at(60).date()) as engine:
         yield engine
 
 

@@ -4,19 +4,21 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.embedded import free_port
 from services.web.main import run
 from services.web.settings import WebSettings
 from shared.db.engine import create_engine
-from shared.db.tables import PARTITIONED, detections, devices, faces, frames, metadata
+from shared.db.migrate import upgrade
+from shared.db.partitions import ensure_day
+from shared.db.tables import PARTITIONED, detections, devices, faces, frames
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.scenes import BOOT
@@ -54,14 +56,15 @@ def web_settings(mqtt: MqttSettings, database: DatabaseSettings | None = None, *
 
 
 @asynccontextmanager
-async def records(settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    """A database with its tables."""
+async def records(settings: DatabaseSettings, *days: date) -> AsyncIterator[AsyncEngine]:
+    """A database with its tables as the migrations make them, and a partition for each of `days`."""
+    await upgrade(settings)
     engine = create_engine(settings)
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
             for table in PARTITIONED:
-                await connection.execute(text(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT"))
+                for day in days:
+                    await ensure_day(connection, table, day)
         yield engine
     finally:
         await engine.dispose()
