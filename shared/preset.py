@@ -15,6 +15,8 @@ from shared.errors import ModelError
 
 PRESET_FILE: Final = "preset.json"
 DEFAULT_MODEL: Final = "slim_resnet"
+MODELS_DIR: Final = Path(__file__).resolve().parents[1] / "models"
+"""The models that come with the project."""
 
 
 class _Part(BaseModel):

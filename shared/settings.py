@@ -106,6 +106,18 @@ class ServiceSettings(BaseSettings):
     health: HealthSettings = Field(default_factory=HealthSettings, description="health and metrics endpoint")
 
 
+class EdgeSettings(ServiceSettings):
+    """What the services beside the camera have in common."""
+
+    device: DeviceSetting = Field(
+        default_factory=default_device_name, description="this device's name in topics; small letters, digits, hyphens"
+    )
+    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the local broker")
+    data_dir: Path = Field(
+        default=Path("data"), description="folder for what must survive a restart: the outbox, the sample clip"
+    )
+
+
 S = TypeVar("S", bound=ServiceSettings)
 
 

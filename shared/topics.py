@@ -61,6 +61,6 @@ class Topics:
             return None
         device, _, tail = tail.partition("/")
         kind, _, rest = tail.partition("/")
-        if not _DEVICE.match(device) or not kind:
+        if not _DEVICE.fullmatch(device) or not kind:
             return None
         return Topic(device, kind, rest)

@@ -7,9 +7,9 @@ RESYNC_S: Final = 1.0
 """A recording that is later than this goes on from where it is, instead of catching up."""
 MAX_GAP_S: Final = 5.0
 """A longer gap between two frames of a recording is a damaged timestamp."""
-AHEAD: Final = 2
-"""Frames that may be on their way to the classifier: one that it works on, one that waits."""
-CONFIRM_S: Final = 2.0
+AHEAD: Final = 1
+"""Frames that may be on their way to the classifier. It keeps the newest only, so a second could replace the first."""
+CONFIRM_S: Final = 5.0
 """Seconds after which a frame that nobody confirmed is given up."""
 
 
@@ -62,7 +62,7 @@ class Pacer:
 
 
 class Window:
-    """As fast as the consumer takes it: at most `AHEAD` frames that it has not confirmed."""
+    """As fast as the consumer takes it: at most `AHEAD` frame that it has not confirmed."""
 
     def __init__(self) -> None:
         self._sent: deque[int] = deque()

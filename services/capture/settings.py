@@ -1,20 +1,15 @@
 """What capture can be told."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from shared.settings import DeviceSetting, MqttSettings, ServiceSettings, default_device_name
+from shared.settings import EdgeSettings
 
 
-class CaptureSettings(ServiceSettings):
+class CaptureSettings(EdgeSettings):
     """Settings of the capture service."""
 
-    device: DeviceSetting = Field(
-        default_factory=default_device_name, description="this device's name in topics; default: the host name"
-    )
-    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the local broker")
     source: str = Field(
         default="sample",
         min_length=1,
@@ -41,4 +36,3 @@ class CaptureSettings(ServiceSettings):
         default=5.0, ge=0.2, le=3600, description="seconds without a frame after which a source is opened again"
     )
     open_s: float = Field(default=15.0, ge=0.2, le=3600, description="seconds that a source may take to open")
-    data_dir: Path = Field(default=Path("data"), description="folder for what the program keeps, as the sample clip")

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from services.classifier.delivery_settings import OutboxSettings, UplinkSettings
-from shared.preset import DEFAULT_MODEL
-from shared.settings import DeviceSetting, Group, MqttSettings, ServiceSettings, default_device_name
+from shared.preset import DEFAULT_MODEL, MODELS_DIR
+from shared.settings import EdgeSettings, Group, MqttSettings
 
 DetectorChoice = Literal["auto", "yunet", "haar"]
 
@@ -36,18 +36,13 @@ class PreviewSettings(Group):
     jpeg_quality: int = Field(default=75, ge=10, le=100, description="JPEG quality of preview pictures")
 
 
-class ClassifierSettings(ServiceSettings):
+class ClassifierSettings(EdgeSettings):
     """Settings of the classifier service."""
 
-    device: DeviceSetting = Field(
-        default_factory=default_device_name, description="this device's name in topics; the host's name by default"
-    )
-    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the local broker")
     cloud: MqttSettings | None = Field(
         default=None, description="the cloud's broker; where it is not set, the local broker is the cloud's too"
     )
-    data_dir: Path = Field(default=Path("data"), description="folder for what must survive a restart: the outbox")
-    models_dir: Path = Field(default=Path("models"), description="folder that holds the model folders and detectors")
+    models_dir: Path = Field(default=MODELS_DIR, description="folder that holds the model folders and detectors")
     model: str = Field(
         default=DEFAULT_MODEL, pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="name of the model folder to use"
     )
@@ -58,7 +53,7 @@ class ClassifierSettings(ServiceSettings):
         default=0.7, gt=0, lt=1, description="least score at which YuNet's find counts as a face"
     )
     detector_max_side: int = Field(
-        default=640, ge=64, le=4096, description="larger frames are scaled down to this side for detection, pixels"
+        default=480, ge=64, le=4096, description="larger frames are scaled down to this side for detection, pixels"
     )
     sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="which frames are kept")
     empty_interval_s: float = Field(

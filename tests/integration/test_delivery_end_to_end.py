@@ -451,17 +451,17 @@ async def test_stopping_stores_and_confirms_what_is_queued_within_five_seconds(
 ) -> None:
     health = HealthSettings(port=free_port())
     slow = {"max_age_ms": 10_000, "max_items": 5000}
-    async with edge(
-        mqtt_settings,
-        tmp_path,
-    ) as outbox:
-        events = await put_detections(outbox, 50)
-        async with ingest(ingest_settings(mqtt_settings, database, batch=slow, health=health)):
+    async with ingest(ingest_settings(mqtt_settings, database, batch=slow, health=health)) as service:
+        await until(lambda: _answers(health))
+        await until(lambda: _ready(health))
+        async with edge(mqtt_settings, tmp_path) as outbox:
+            events = await put_detections(outbox, 50)
             await until(lambda: _queued(health, 50))
             assert await rows.count("detections") == 0
             began = time.monotonic()
-        assert time.monotonic() - began < 5
-        await until(lambda: outbox.depth().detections == 0)
+            await stop(service)
+            assert time.monotonic() - began < 5
+            await until(lambda: outbox.depth().detections == 0)
     assert sorted(await rows.ids("detections")) == sorted(events)
 
 

@@ -1,0 +1,56 @@
+"""`make bench`: every measurement, or those named.
+
+make bench                          all; the demo for one minute
+make bench ARGS="--minutes 10"      the demo for ten
+make bench ARGS="--only vision"     one part: vision, memory, ingest, demo
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from bench import ingest, live, vision
+from bench.results import Result, table, write
+
+ROOT = Path(__file__).resolve().parents[1]
+SHELF = ROOT.parent / "shared"
+PARTS = ("vision", "memory", "ingest", "demo")
+
+
+def main() -> None:
+    """Measure, print a table, write bench/results/latest.json."""
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part; may be given again")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long the demo is watched")
+    parser.add_argument("--clips", type=Path, default=SHELF / "clips", help="folder of test clips")
+    parser.add_argument("--yunet", type=Path, default=SHELF / "models" / "face_detection_yunet_2023mar.onnx")
+    arguments = parser.parse_args()
+    clips = sorted(arguments.clips.glob("*.gif"))
+    if not clips or not arguments.yunet.exists():
+        parser.error(f"expected clips in {arguments.clips} and YuNet at {arguments.yunet}; see --clips and --yunet")
+    parts = arguments.only or PARTS
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        models = folder / "models"
+        shutil.copytree(ROOT / "models", models, ignore=shutil.ignore_patterns("detectors"))
+        (models / "detectors").mkdir()
+        shutil.copy(arguments.yunet, models / "detectors")
+        env = {"EMOTION_MODELS_DIR": str(models)}
+        if "vision" in parts:
+            results += vision.run(clips, arguments.yunet)
+        if "memory" in parts:
+            results += live.run_memory(folder, clips[-1], env)
+        if "ingest" in parts:
+            results += ingest.run(folder)
+        if "demo" in parts:
+            results += live.run_demo(folder, arguments.minutes, env)
+    print(table(results))
+    print(f"written to {write(results).relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

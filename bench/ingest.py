@@ -1,0 +1,158 @@
+"""How fast ingest stores and acknowledges, through a real Mosquitto into a real Postgres."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import cv2
+import numpy as np
+import uuid_utils.compat as uuid_utils
+
+from bench.results import Result, against
+from bench.servers import mosquitto, service
+from services.embedded import embedded_postgres, free_port
+from shared.db.migrate import upgrade
+from shared.jpeg import with_comment
+from shared.messages import Detection, FrameInfo, decode_ack
+from shared.mqtt import MqttLink
+from shared.settings import DatabaseSettings, MqttSettings
+
+DEVICE = "bench"
+DETECTIONS = 15_000
+FRAMES = 2_000
+FRAME_BYTES = 30_000
+WINDOW = 400
+ONE_BY_ONE = 500
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "detection.json"
+Message = tuple[UUID, str, bytes]
+
+
+def detections(mqtt: MqttSettings, count: int) -> Iterator[Message]:
+    """Detections of two faces each, as a camera at 15 frames/s would make them."""
+    sample = Detection.model_validate(json.loads(GOLDEN.read_text()))
+    began = datetime.now(UTC) - timedelta(minutes=10)
+    for number in range(count):
+        event = uuid_utils.uuid7()
+        message = sample.model_copy(
+            update={
+                "event_id": event,
+                "device": DEVICE,
+                "seq": number,
+                "frame_number": number,
+                "frame_id": None,
+                "captured_at": began + timedelta(seconds=number / 15),
+                "faces": sample.faces * 2,
+            }
+        )
+        yield event, mqtt.topics.detections(DEVICE), message.to_json()
+
+
+def frames(mqtt: MqttSettings, count: int) -> Iterator[Message]:
+    """Pictures of about 30 kB."""
+    noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3)).astype(np.uint8)
+    noise = cv2.GaussianBlur(noise, (0, 0), 1.2).astype(np.uint8)
+    quality = next(q for q in range(20, 96) if len(cv2.imencode(".jpg", noise, [1, q])[1]) >= FRAME_BYTES)
+    jpeg = cv2.imencode(".jpg", noise, [1, quality])[1].tobytes()
+    info = json.loads((GOLDEN.parent / "frame_info.json").read_text())
+    for number in range(count):
+        frame_id = uuid_utils.uuid7()
+        own = FrameInfo.model_validate(info | {"device": DEVICE, "frame_id": frame_id, "frame_number": number})
+        own = own.model_copy(update={"captured_at": datetime.now(UTC), "event_id": None})
+        yield frame_id, mqtt.topics.frames(DEVICE, frame_id), with_comment(jpeg, own.to_json())
+
+
+class Producer:
+    """Sends with at most WINDOW messages unacknowledged, as an outbox does."""
+
+    def __init__(self, mqtt: MqttSettings) -> None:
+        self.link = MqttLink(mqtt)
+        self._waiting: set[UUID] = set()
+        self._changed = asyncio.Event()
+        self.link.subscribe(mqtt.topics.ack(DEVICE), self._on_ack, qos=1)
+
+    def _on_ack(self, topic: str, payload: bytes) -> None:
+        self._waiting.difference_update(decode_ack(topic, payload))
+        self._changed.set()
+
+    async def send(self, messages: list[Message]) -> float:
+        """Send all and wait for all acknowledgements; messages per second."""
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for ident, topic, payload in messages:
+                await self._until(lambda: len(self._waiting) < WINDOW)
+                self._waiting.add(ident)
+                group.create_task(self.link.publish(topic, payload, qos=1, timeout_s=60))
+        await self._until(lambda: not self._waiting)
+        return len(messages) / (time.perf_counter() - began)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+async def one_by_one(database: DatabaseSettings, messages: list[Message]) -> float:
+    """The simplest subscriber's way: a row and its commit for each message. Rows per second."""
+    connection = await asyncpg.connect(database.url.get_secret_value())
+    await connection.execute("CREATE TABLE one_by_one (id uuid PRIMARY KEY, payload bytea)")
+    began = time.perf_counter()
+    for ident, _, payload in messages:
+        await connection.execute("INSERT INTO one_by_one VALUES ($1, $2)", ident, payload)
+    seconds = time.perf_counter() - began
+    await connection.close()
+    return len(messages) / seconds
+
+
+@asynccontextmanager
+async def _connected(mqtt: MqttSettings) -> AsyncIterator[Producer]:
+    producer = Producer(mqtt)
+    task = asyncio.create_task(producer.link.run())
+    await producer.link.connected.wait()
+    yield producer
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _measure(folder: Path) -> list[Result]:
+    async with embedded_postgres(folder / "pg") as database:
+        await upgrade(database)
+        health = free_port()
+        with mosquitto(folder) as mqtt:
+            env = {
+                "EMOTION_MQTT__PORT": str(mqtt.port),
+                "EMOTION_DATABASE__URL": database.url.get_secret_value(),
+                "EMOTION_HEALTH__PORT": str(health),
+            }
+            results = []
+            with service("ingest", env=env, ready=f"http://127.0.0.1:{health}/readyz"):
+                async with _connected(mqtt) as producer:
+                    await producer.send(list(detections(mqtt, 500)))  # partitions and plans exist from here on
+                    rows = list(detections(mqtt, DETECTIONS))
+                    pictures = list(frames(mqtt, FRAMES))
+                    rates = {
+                        "detections": (await producer.send(rows), rows, 1500),
+                        "frames of 30 kB": (await producer.send(pictures), pictures, 300),
+                    }
+            for name, (rate, messages, goal) in rates.items():
+                await _drop(database)
+                single = await one_by_one(database, messages[:ONE_BY_ONE])
+                note = f"Mosquitto to Postgres and back; baseline: a commit for each; goal: {goal}/s"
+                results.append(against(f"ingest: {name} stored and acknowledged", rate, single, "1/s", note))
+            return results
+
+
+async def _drop(database: DatabaseSettings) -> None:
+    connection = await asyncpg.connect(database.url.get_secret_value())
+    await connection.execute("DROP TABLE IF EXISTS one_by_one")
+    await connection.close()
+
+
+def run(folder: Path) -> list[Result]:
+    """Measure in `folder`, which is thrown away."""
+    return asyncio.run(_measure(folder))
