@@ -8,19 +8,8 @@ import cv2
 import numpy as np
 
 from services.classifier.faces import Bgr
-from shared.emotions import Emotion
 from shared.messages import LiveFace
-
-WORDS: Final[dict[Emotion, str]] = {
-    "angry": "looks angry",
-    "disgust": "looks disgusted",
-    "fear": "looks afraid",
-    "happy": "looks happy",
-    "sad": "looks sad",
-    "surprise": "looks surprised",
-    "neutral": "looks neutral",
-}
-NOT_SURE: Final = "not sure"
+from shared.wording import LOOKS, NOT_SURE, about_percent
 
 _COLOURS: Final[dict[str, tuple[int, int, int]]] = {  # blue, green, red
     "angry": (0, 94, 213),
@@ -53,7 +42,7 @@ def label(face: LiveFace) -> Label:
     state = face.shown.state
     if state == "unsure":
         return Label(NOT_SURE, state)
-    return Label(f"{WORDS[state]} {getattr(face.emotion, state):.0%}", state)
+    return Label(f"{LOOKS[state]} {about_percent(getattr(face.emotion, state))}%", state)
 
 
 def annotate(bgr: Bgr, faces: Sequence[LiveFace]) -> Bgr:

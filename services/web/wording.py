@@ -1,4 +1,4 @@
-"""What is said about a face, in one place for every screen. Pure.
+"""What a page says about a face, from what was read of it. Pure.
 
 It says how a face looks, never how somebody is. Numbers stand beside words because bracketed numbers raised correct
 interpretation from 32% to 66% (Wintle et al. 2019, doi 10.1371/journal.pone.0213522).
@@ -10,23 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.emotions import Emotion
 from shared.messages import Emotions, Face, LiveFace, Quality
+from shared.wording import LOOKS, NOT_SURE, about_percent
 
 LIKELY: Final = 80
 """Per cent from which on a reading is called likely."""
 SURE_ENOUGH: Final = 50
 """Per cent below which a single frame's reading is called not sure."""
-
-NOT_SURE: Final = "Not sure"
-
-LOOKS: Final[dict[Emotion, str]] = {
-    "angry": "Looks angry",
-    "disgust": "Looks disgusted",
-    "fear": "Looks afraid",
-    "happy": "Looks happy",
-    "sad": "Looks sad",
-    "surprise": "Looks surprised",
-    "neutral": "Looks neutral",
-}
 
 _WHY: Final = {
     "small": "far away",
@@ -49,21 +38,19 @@ class Words(BaseModel):
     why: str | None = None
 
 
-def about_percent(probability: float) -> int:
-    """A probability in per cent, rounded down to a multiple of five: no precision is claimed that isn't there."""
-    return min(100, int(probability * 100 + 1e-6) // 5 * 5)
-
-
 def _not_sure(quality: Quality) -> Words:
     reasons = " and ".join(_WHY[reason] for reason in quality.reasons)
     why = f"the face is {reasons}" if reasons else "no expression is clear enough"
-    return Words(state="unsure", headline=NOT_SURE, why=why)
+    return Words(state="unsure", headline=NOT_SURE.capitalize(), why=why)
 
 
 def _looks(state: Emotion, emotions: Emotions) -> Words:
     percent = about_percent(getattr(emotions, state))
     return Words(
-        state=state, headline=LOOKS[state], certainty="likely" if percent >= LIKELY else "maybe", percent=percent
+        state=state,
+        headline=LOOKS[state].capitalize(),
+        certainty="likely" if percent >= LIKELY else "maybe",
+        percent=percent,
     )
 
 

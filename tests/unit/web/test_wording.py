@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.web.wording import LOOKS, about_percent, detection_words, live_words
+from services.web.wording import detection_words, live_words
 from shared.emotions import EMOTIONS
 from shared.messages import Face, Quality, Shown
+from shared.wording import LOOKS, about_percent
 from tests.support.scenes import GOOD, SMALL_AND_DARK, face, live_face, unsure_face
 
 
@@ -23,7 +24,7 @@ def test_a_reading_is_likely_from_eighty_per_cent_on(probability: float, certain
 
 def test_every_emotion_has_words_that_say_looks_and_never_is() -> None:
     assert set(LOOKS) == set(EMOTIONS)
-    assert all(text.startswith("Looks ") for text in LOOKS.values())
+    assert all(text.startswith("looks ") for text in LOOKS.values())
 
 
 def test_not_sure_says_why() -> None:
