@@ -92,14 +92,14 @@ debian:
 
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
   --no-emit-find-links --no-emit-trusted-host --no-header
-IMAGES := capture classifier ingest web
+DEMO := --extra capture --extra classifier --extra ingest --extra web --extra sample --extra embedded
+ONE_EACH := assets train capture classifier ingest web
 
 .PHONY: requirements
 requirements: .venv/dev-installed ## pin every dependency again, from pyproject.toml, with hashes
 	mkdir -p requirements
-	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) $(DEMO) --extra train --extra dev --output-file requirements/dev.txt pyproject.toml
 	echo 'setuptools>=77' | $(COMPILE) --output-file requirements/build.txt -
-	for extra in assets demo train; do \
+	$(COMPILE) $(DEMO) --constraint requirements/dev.txt --output-file requirements/demo.txt pyproject.toml
+	for extra in $(ONE_EACH); do \
 	  $(COMPILE) --extra $$extra --constraint requirements/dev.txt --output-file requirements/$$extra.txt pyproject.toml || exit 1; done
-	for image in $(IMAGES); do \
-	  $(COMPILE) --extra $$image --constraint requirements/dev.txt --output-file requirements/$$image.txt pyproject.toml || exit 1; done

@@ -1,4 +1,4 @@
-"""Handing values between tasks where the newest matters and the rest may go, counted."""
+"""Waiting and handing over between tasks of one loop."""
 
 import asyncio
 from collections import deque
@@ -38,3 +38,17 @@ class Newest(Generic[T]):
             self._filled.clear()
             await self._filled.wait()
         return self._items.popleft()
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for `event`, at most so long (None: for ever); say whether it is set.
+
+    `asyncio.wait_for` before Python 3.12 loses a cancellation that comes in the same turn as the result, and a service
+    that misses its cancellation never stops.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

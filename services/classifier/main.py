@@ -27,7 +27,7 @@ from shared.messages import Desired, Detection, Problem, Status, StatusValue
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected, Will
 from shared.settings import MqttSettings
-from shared.slots import Newest
+from shared.slots import Newest, wait_at_most
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
 
 SERVICE: Final = "classifier"
@@ -264,9 +264,7 @@ class Classifier:
         while True:
             self._tell.clear()
             await self._say(self.status())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.status_interval_s):
-                    await self._tell.wait()
+            await wait_at_most(self._tell, self._settings.status_interval_s)
 
     async def _say(self, status: Status) -> None:
         try:

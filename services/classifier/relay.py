@@ -17,7 +17,7 @@ from shared.errors import BadMessage, SettingsError
 from shared.messages import Status, StatusValue, decode
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected, Will
-from shared.slots import Newest
+from shared.slots import Newest, wait_at_most
 from shared.topics import Topics
 
 SERVICE: Final = "uplink"
@@ -61,10 +61,7 @@ class UplinkStatus:
                 self._connected.clear()
                 if self._cloud.connected.is_set():
                     await self._publish(self._status())
-                try:
-                    await asyncio.wait_for(self._connected.wait(), _STATUS_EVERY_S)
-                except TimeoutError:
-                    continue
+                await wait_at_most(self._connected, _STATUS_EVERY_S)
         finally:
             goodbye = Status(device=self._device, service=SERVICE, state="offline", at=datetime.now(UTC))
             await self._publish(goodbye, timeout_s=_GOODBYE_S)

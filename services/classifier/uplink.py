@@ -20,6 +20,7 @@ from shared.errors import BadMessage
 from shared.messages import Problem, StatusValue, decode_ack
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected
+from shared.slots import wait_at_most
 from shared.topics import Topics
 
 _READ_ITEMS: Final = 256
@@ -171,10 +172,7 @@ class Uplink:
                 except OutboxError as error:
                     log.warning("the outbox cannot be read", error=str(error))
             wait_s = self._window.next_due_in(self._loop.time())
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
-            except TimeoutError:
-                continue
+            await wait_at_most(self._wake, wait_s)
 
     def _begin_connection(self, tasks: asyncio.TaskGroup) -> None:
         for task in self._sending:  # those of the connection that is gone

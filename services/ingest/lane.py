@@ -1,7 +1,6 @@
 """One kind of message on its way from the broker to the database: queue, validation, transaction, acknowledgement."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from shared import logs
 from shared.backoff import Backoff
 from shared.db.faults import Fault, describe, fault_of
 from shared.metrics import Metrics
+from shared.slots import wait_at_most
 from shared.topics import Topics
 
 _MB: Final = 1024 * 1024
@@ -119,10 +119,7 @@ class Lane:
                 await self._process(self._batcher.take())
                 continue
             self._look.clear()
-            try:
-                await asyncio.wait_for(self._look.wait(), wait_s)
-            except TimeoutError:
-                continue
+            await wait_at_most(self._look, wait_s)
 
     async def _process(self, batch: list[Arrival]) -> None:
         with self._measured.batch_seconds.labels(self.kind).time():
@@ -168,8 +165,7 @@ class Lane:
                 )
                 if self._stopped.is_set():
                     return None
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped.wait(), delay)
+                await wait_at_most(self._stopped, delay)
             else:
                 self._tell_database(None)
                 return saved

@@ -12,7 +12,7 @@ from shared.backoff import Backoff
 from shared.errors import SettingsError
 from shared.runner import run_service
 from shared.settings import LogSettings
-from shared.slots import Newest
+from shared.slots import Newest, wait_at_most
 
 
 @given(st.floats(0.01, 5), st.floats(5, 100), st.integers(1, 60))
@@ -79,3 +79,28 @@ def test_a_defect_of_ours_keeps_its_traceback() -> None:
 
 async def _raise(error: Exception) -> None:
     raise error
+
+
+async def test_waiting_says_whether_the_event_came() -> None:
+    event = asyncio.Event()
+    assert not await wait_at_most(event, 0.01)
+    event.set()
+    assert await wait_at_most(event, None)
+
+
+async def test_a_cancellation_that_comes_with_the_event_is_not_lost() -> None:
+    event = asyncio.Event()
+
+    async def for_ever() -> None:
+        while True:
+            event.clear()
+            await wait_at_most(event, 60)
+
+    task = asyncio.create_task(for_ever())
+    await asyncio.sleep(0)
+    event.set()
+    await asyncio.sleep(0)  # the waiter has its result; the loop has not run it yet
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await task
