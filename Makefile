@@ -64,7 +64,8 @@ clean: ## remove what was built here; data/ stays
 
 .venv/dev-installed: .venv/created requirements/build.txt requirements/dev.txt pyproject.toml
 	@echo "Installing what tests and training need into .venv (about 3 GB, once) ..."
-	$(INSTALL) -r requirements/build.txt -r requirements/dev.txt
+	@# forbiddenfruit, which blockbuster needs, comes as source only
+	$(INSTALL) --no-binary forbiddenfruit -r requirements/build.txt -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/demo-installed
 
