@@ -1,15 +1,17 @@
 """How fast ingest stores and acknowledges, through a real Mosquitto into a real Postgres."""
 
 import asyncio
+import itertools
 import json
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import cv2
 import numpy as np
 import uuid_utils.compat as uuid_utils
@@ -21,14 +23,14 @@ from shared.db.migrate import upgrade
 from shared.jpeg import with_comment
 from shared.messages import Detection, FrameInfo, decode_ack
 from shared.mqtt import MqttLink
-from shared.settings import DatabaseSettings, MqttSettings
+from shared.settings import MqttSettings
 
 DEVICE = "bench"
 DETECTIONS = 15_000
 FRAMES = 2_000
 FRAME_BYTES = 30_000
+EVERY = 5
 WINDOW = 400
-ONE_BY_ONE = 500
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "detection.json"
 Message = tuple[UUID, str, bytes]
 
@@ -67,6 +69,14 @@ def frames(mqtt: MqttSettings, count: int) -> Iterator[Message]:
         yield frame_id, mqtt.topics.frames(DEVICE, frame_id), with_comment(jpeg, own.to_json())
 
 
+def mixed(mqtt: MqttSettings, of_frames: int) -> Iterator[Message]:
+    """Five detections, then a picture, and again."""
+    other = detections(mqtt, of_frames * EVERY)
+    for picture in frames(mqtt, of_frames):
+        yield from itertools.islice(other, EVERY)
+        yield picture
+
+
 class Producer:
     """Sends with at most WINDOW messages unacknowledged, as an outbox does."""
 
@@ -97,18 +107,6 @@ class Producer:
             await self._changed.wait()
 
 
-async def one_by_one(database: DatabaseSettings, messages: list[Message]) -> float:
-    """The simplest subscriber's way: a row and its commit for each message. Rows per second."""
-    connection = await asyncpg.connect(database.url.get_secret_value())
-    await connection.execute("CREATE TABLE one_by_one (id uuid PRIMARY KEY, payload bytea)")
-    began = time.perf_counter()
-    for ident, _, payload in messages:
-        await connection.execute("INSERT INTO one_by_one VALUES ($1, $2)", ident, payload)
-    seconds = time.perf_counter() - began
-    await connection.close()
-    return len(messages) / seconds
-
-
 @asynccontextmanager
 async def _connected(mqtt: MqttSettings) -> AsyncIterator[Producer]:
     producer = Producer(mqtt)
@@ -120,37 +118,47 @@ async def _connected(mqtt: MqttSettings) -> AsyncIterator[Producer]:
 
 
 async def _measure(folder: Path) -> list[Result]:
+    goals = {"detections": 1500, "frames of 30 kB": 300, "detections with a frame to every fifth": 1500 + 300}
     async with embedded_postgres(folder / "pg") as database:
         await upgrade(database)
-        health = free_port()
+        url = database.url.get_secret_value()
         with mosquitto(folder) as mqtt:
+            health = free_port()
             env = {
                 "EMOTION_MQTT__PORT": str(mqtt.port),
-                "EMOTION_DATABASE__URL": database.url.get_secret_value(),
+                "EMOTION_DATABASE__URL": url,
                 "EMOTION_HEALTH__PORT": str(health),
             }
-            results = []
             with service("ingest", env=env, ready=f"http://127.0.0.1:{health}/readyz"):
-                async with _connected(mqtt) as producer:
-                    await producer.send(list(detections(mqtt, 500)))  # partitions and plans exist from here on
-                    rows = list(detections(mqtt, DETECTIONS))
-                    pictures = list(frames(mqtt, FRAMES))
-                    rates = {
-                        "detections": (await producer.send(rows), rows, 1500),
-                        "frames of 30 kB": (await producer.send(pictures), pictures, 300),
-                    }
-            for name, (rate, messages, goal) in rates.items():
-                await _drop(database)
-                single = await one_by_one(database, messages[:ONE_BY_ONE])
-                note = f"Mosquitto to Postgres and back; baseline: a commit for each; goal: {goal}/s"
-                results.append(against(f"ingest: {name} stored and acknowledged", rate, single, "1/s", note))
-            return results
+                own = await _rates(mqtt, goals, DETECTIONS, FRAMES)
+            with _naive(mqtt, url):
+                naive = await _rates(mqtt, goals, DETECTIONS // 5, FRAMES // 5)
+    note = "Mosquitto to Postgres and back; baseline: a row and a commit a message, nothing checked; goal: {}/s"
+    return [
+        against(f"ingest: {name} stored and acknowledged", own[name], naive[name], "1/s", note.format(goal))
+        for name, goal in goals.items()
+    ]
 
 
-async def _drop(database: DatabaseSettings) -> None:
-    connection = await asyncpg.connect(database.url.get_secret_value())
-    await connection.execute("DROP TABLE IF EXISTS one_by_one")
-    await connection.close()
+async def _rates(mqtt: MqttSettings, names: Iterable[str], of_detections: int, of_frames: int) -> dict[str, float]:
+    async with _connected(mqtt) as producer:
+        await producer.send(list(detections(mqtt, 500)))  # partitions and plans exist from here on
+        each = [list(detections(mqtt, of_detections)), list(frames(mqtt, of_frames)), list(mixed(mqtt, of_frames))]
+        return {name: await producer.send(messages) for name, messages in zip(names, each, strict=True)}
+
+
+@contextmanager
+def _naive(mqtt: MqttSettings, url: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "bench.naive", str(mqtt.port), url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() != "ready":
+            assert process.poll() is None, "the baseline's subscriber ended"
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def run(folder: Path) -> list[Result]:

@@ -32,7 +32,7 @@ from shared.messages import Status, decode
 from shared.mqtt import MqttLink
 from shared.preset import load_model
 from shared.runner import run_service
-from shared.settings import HealthSettings, LogSettings, load
+from shared.settings import HealthSettings, LogSettings, ServiceSettings, load
 
 DEVICE: Final = "demo"
 MQTT_PORT: Final = 1883
@@ -52,7 +52,7 @@ def run_demo(*, source: str, port: int, data: Path) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _only_one(data):
         listen(LOOPBACK, port).close()  # said now, before anything has started
-        log = LogSettings() if "EMOTION_LOG__LEVEL" in os.environ else LogSettings(level="warning")
+        log = load(ServiceSettings).log if "EMOTION_LOG__LEVEL" in os.environ else LogSettings(level="warning")
         code = run_service("demo", log, lambda: _run(console, spec, port, data))
     if code == 0:
         console.print(f"Stopped. Everything that was stored is in {data}; `make demo` goes on from there.")

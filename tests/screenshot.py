@@ -14,8 +14,9 @@ from tests.conftest import ROOT
 from tests.e2e.test_demo import CHROMIUM, CHROMIUM_FLAGS
 
 PICTURE = ROOT / "docs" / "live-page.png"
-SIZE = (1280, 1150)
-ROWS = 14
+SIZE = (1280, 1000)
+ROWS = 24
+HEIGHT = 1900
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
                 page.goto(page_url)
                 page.locator("table tbody tr").nth(ROWS).wait_for(timeout=60_000)
                 page.wait_for_function("document.querySelectorAll('.faces > li').length > 1", timeout=60_000)
-                page.screenshot(path=PICTURE)
+                page.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": SIZE[0], "height": HEIGHT})
                 browser.close()
         finally:
             demo.terminate()
