@@ -8,10 +8,10 @@ import asyncio
 import logging
 import socket
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
@@ -39,6 +39,16 @@ def free_port(preferred: int = 0) -> int:
     raise SettingsError("no free port on the loopback address")
 
 
+class _Snapshots(dict[str, Any]):
+    """A dictionary that may change while it is iterated: iteration sees it as it was at the start."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(super().__iter__()))
+
+    def items(self) -> Any:
+        return list(super().items())
+
+
 @asynccontextmanager
 async def embedded_broker(port: int) -> AsyncIterator[MqttSettings]:
     """An MQTT 3.1.1 broker on the loopback address, without passwords, for as long as the context lasts."""
@@ -49,6 +59,9 @@ async def embedded_broker(port: int) -> AsyncIterator[MqttSettings]:
     # It logs each client that leaves without a goodbye as an error, which in a demo is every Ctrl-C.
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     broker = Broker(config)
+    # amqtt 0.12 waits while it iterates these; a client that subscribes meanwhile cut off the one that connected.
+    broker._subscriptions = _Snapshots()
+    broker._retained_messages = _Snapshots()
     await broker.start()
     try:
         yield MqttSettings(host=LOOPBACK, port=port)
