@@ -76,7 +76,7 @@ services/web/static/vendor/.installed: package.json package-lock.json | .venv/cr
 	@touch $@
 
 # Tests run against Debian's Mosquitto, Postgres and Chromium. As root they are installed; else their absence is said.
-DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium postgresql:/usr/lib/postgresql/15/bin/postgres
+DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium postgresql:$(or $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres)),/absent)
 .PHONY: debian
 debian:
 	@missing=(); for pair in $(DEBIAN_PROGRAMS); do [ -x "$${pair#*:}" ] || missing+=("$${pair%%:*}"); done; \

@@ -130,7 +130,7 @@ class Run:
         self.average.restore(checkpoint.averaged)
         self.epoch, self.step = checkpoint.epoch, checkpoint.step
         self.elapsed = checkpoint.elapsed_seconds
-        self.history = [EpochRecord(**record) for record in checkpoint.history]  # type: ignore[typeddict-item]
+        self.history = [EpochRecord(**record) for record in checkpoint.history]  # type: ignore[typeddict-item]  # JSON's keys are those we wrote
 
     def run_epoch(self) -> EpochRecord:
         """Train for one epoch, or for what the budget leaves of it, and measure on the held-out faces."""
@@ -184,7 +184,7 @@ class Run:
             variables=read_variables(self.model.variables),
             averaged=self.average.arrays(),
             optimizer=read_variables(self.optimizer.variables),
-            history=[dict(record) for record in self.history],  # type: ignore[arg-type]
+            history=[dict(record) for record in self.history],  # type: ignore[arg-type]  # a TypedDict is a dict at run time
         ).save(self.folder)
         with (self.folder / "history.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(EpochRecord.__annotations__))

@@ -96,8 +96,8 @@ def _insert(table: str, columns: dict[str, str], conflict: str) -> str:
     names = ", ".join(columns)
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), start=1))
     values = ", ".join(_CAST.get(name, name) for name in columns)
-    # Every part is a constant of this module.
-    return f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) AS t({names}) {conflict}"  # noqa: S608
+    rows = f"SELECT {values} FROM unnest({arrays}) AS t({names})"  # noqa: S608 - every part is a constant of this module
+    return f"INSERT INTO {table} ({names}) {rows} {conflict}"
 
 
 _INSERT_DETECTIONS: Final = _insert("detections", _DETECTION_COLUMNS, "ON CONFLICT DO NOTHING")

@@ -55,11 +55,11 @@ async def ensure_day(connection: AsyncConnection, table: str, day: date) -> bool
     await connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
     # Names and times in the statements are our own: a table of ours, and a day's ISO form.
     within = f"captured_at >= '{start}' AND captured_at < '{end}'"
-    misplaced = text(f"SELECT EXISTS (SELECT 1 FROM {table}_default WHERE {within})")  # noqa: S608 - see above
+    misplaced = text(f"SELECT EXISTS (SELECT 1 FROM {table}_default WHERE {within})")  # noqa: S608 - names and times are our own
     if await connection.scalar(misplaced):
         await connection.execute(text(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE"))
-        taken_out = f"DELETE FROM {table}_default WHERE {within} RETURNING *"  # noqa: S608 - see above
-        move = f"WITH moved AS ({taken_out}) INSERT INTO {name} SELECT * FROM moved"  # noqa: S608 - see above
+        taken_out = f"DELETE FROM {table}_default WHERE {within} RETURNING *"  # noqa: S608 - names and times are our own
+        move = f"WITH moved AS ({taken_out}) INSERT INTO {name} SELECT * FROM moved"  # noqa: S608 - names and times are our own
         await connection.execute(text(move))
     await connection.execute(
         text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")

@@ -5,7 +5,8 @@ never deletes rows. A primary key must hold the partition key; `captured_at` nev
 pair is as unique as the id alone.
 """
 
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
@@ -35,8 +36,8 @@ PARTITIONED: Final = ("detections", "faces", "frames")
 _BY_DAY: Final = "RANGE (captured_at)"
 
 
-def _time(name: str, **options: object) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=False, **options)  # type: ignore[arg-type]
+def _time(name: str, **options: Any) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=False, **options)
 
 
 devices = Table(

@@ -262,7 +262,7 @@ async def test_frames_that_cannot_be_used_are_counted_and_told_and_the_next_is_r
     async with world(settings) as here:
         for number, payload in enumerate(bad, 1):
             await here.send(payload)
-            await here.until(lambda number=number: here.statuses[-1].values["frames_rejected"] == number)  # type: ignore[misc]
+            await here.until(lambda number=number: here.statuses[-1].values["frames_rejected"] == number)  # type: ignore[misc]  # mypy cannot infer a lambda's default
         assert here.statuses[-1].state == "degraded"
         assert here.statuses[-1].problems[0].title == "Some camera frames cannot be used"
         await here.link.publish(here.topics.desired(DEVICE), b'{"schema": 2}', qos=1)

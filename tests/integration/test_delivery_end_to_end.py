@@ -243,7 +243,11 @@ async def test_duplicates_are_stored_once_and_confirmed_each_time(
     mqtt_settings: MqttSettings, database: DatabaseSettings, rows: Rows
 ) -> None:
     one, (frame_id, jpeg) = detection(), frame()
-    async with ingest(ingest_settings(mqtt_settings, database)), device_at(mqtt_settings) as (link, acked):
+    health = HealthSettings(port=free_port())
+    settings = ingest_settings(mqtt_settings, database, health=health)
+    async with ingest(settings), device_at(mqtt_settings) as (link, acked):
+        await until(lambda: _answers(health))
+        await until(lambda: _ready(health))
         topics = mqtt_settings.topics
         for _ in range(3):
             for _ in range(2):
@@ -267,7 +271,6 @@ class device_at:  # noqa: N801 - used as a function
     async def __aenter__(self) -> tuple[MqttLink, list[UUID]]:
         self._task = asyncio.create_task(self._link.run())
         await self._link.connected.wait()
-        # Ingest's subscription is there when it answers: publish until then.
         return self._link, self._acked
 
     async def __aexit__(self, *_: object) -> None:

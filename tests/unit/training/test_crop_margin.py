@@ -55,11 +55,11 @@ class MiddleBox:
 def test_the_median_is_taken_over_the_faces_that_are_found() -> None:
     faces = np.zeros((4, 48, 48), np.uint8)
     faces[1:] = 9
-    result = measure(faces, MiddleBox())  # type: ignore[arg-type]
+    result = measure(faces, MiddleBox())  # type: ignore[arg-type]  # a stand-in
     assert result["crop"] == {"scale": 2.0, "shift_x": 0.0, "shift_y": 0.0}
     assert (result["faces"], result["detected"]) == (4, 3)
     with pytest.raises(DataError, match="no face"):
-        measure(faces[:1], MiddleBox())  # type: ignore[arg-type]
+        measure(faces[:1], MiddleBox())  # type: ignore[arg-type]  # a stand-in
 
 
 def test_only_faces_that_are_found_count_behind_the_detector() -> None:
@@ -74,6 +74,6 @@ def test_only_faces_that_are_found_count_behind_the_detector() -> None:
     pixels[0] = 0
     faces = Faces(pixels, np.array([3, 3, 4]), np.array(["PublicTest"] * 3), np.arange(3))
     logits = np.eye(7, dtype=np.float32)[[3, 3, 4]]
-    result = behind_detector(Always(), faces, logits, MiddleBox(), CropSpec(scale=1.0))  # type: ignore[arg-type]
+    result = behind_detector(Always(), faces, logits, MiddleBox(), CropSpec(scale=1.0))  # type: ignore[arg-type]  # a stand-in
     assert result["found"] == 2
     assert (result["accuracy_as_in_data"], result["accuracy_cut_anew"], result["same_answer"]) == (1.0, 0.5, 0.5)

@@ -10,13 +10,13 @@ pytest.importorskip("tensorflow", reason="only TensorFlow writes LiteRT files: p
 keras = pytest.importorskip("keras")
 pytest.importorskip("ai_edge_litert", reason="the LiteRT interpreter is missing: pip install -e .[train]")
 
-from shared.errors import ModelError  # noqa: E402
-from shared.preset import CropSpec, InputSpec, load_model  # noqa: E402
-from training import convert, evaluate, export, train  # noqa: E402
-from training.average import averaged_network  # noqa: E402
-from training.data import read_fer2013  # noqa: E402
-from training.networks import NETWORKS, build_network  # noqa: E402
-from training.predictors import KerasPredictor, LiteRtPredictor, predict  # noqa: E402
+from shared.errors import ModelError  # noqa: E402 - Keras first
+from shared.preset import CropSpec, InputSpec, load_model  # noqa: E402 - Keras first
+from training import convert, evaluate, export, train  # noqa: E402 - Keras first
+from training.average import averaged_network  # noqa: E402 - Keras first
+from training.data import read_fer2013  # noqa: E402 - Keras first
+from training.networks import NETWORKS, build_network  # noqa: E402 - Keras first
+from training.predictors import KerasPredictor, LiteRtPredictor, predict  # noqa: E402 - Keras first
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras runs on another backend; set KERAS_BACKEND=tensorflow"

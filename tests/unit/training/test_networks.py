@@ -7,7 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="training's tests need Keras: pip install -e .[train]")
 
-from training.networks import NETWORKS, build_network  # noqa: E402
+from training.networks import NETWORKS, build_network  # noqa: E402 - Keras first
 
 # Appendix A.2 of the paper, row by row; the name of its first layer is missing there.
 APPENDIX_A2 = [

@@ -37,7 +37,7 @@ def config_for(csv: Path, network: str, **changes: object) -> TrainConfig:
         "ema_decay": 0.9,
         **changes,
     }
-    return TrainConfig(**settings)  # type: ignore[arg-type]
+    return TrainConfig(**settings)  # type: ignore[arg-type]  # each test passes what it varies
 
 
 def test_a_stopped_run_reaches_the_same_result(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
