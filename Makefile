@@ -25,16 +25,41 @@ assets: services/web/static/vendor/.installed ## the browser's third-party files
 test: .venv/dev-installed debian assets ## all tests, servers included (ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-compose
+test-compose: .venv/dev-installed debian ## the containers: both stacks from nothing to the dashboard; needs a Docker engine
+	@docker info >/dev/null 2>&1 || { \
+	  printf '%s\n' '' '!! NOT TESTED: no Docker engine can be reached, so no image was built and no container was started.' \
+	    '!! Start Docker (or see whether this user may use it: group docker), then run make test-compose again.' '' >&2; exit 1; }
+	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -v $(ARGS)
+
 .PHONY: check
 check: .venv/dev-installed ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.audit --offline-ok
+
+.PHONY: audit
+audit: .venv/dev-installed ## look up known vulnerabilities of every pinned dependency; fails where it cannot
+	$(BIN)/python -m tools.audit
+
+.PHONY: sbom
+sbom: .venv/dev-installed ## a CycloneDX bill of materials for each requirements file and the page: build/sbom/
+	$(BIN)/python -m tools.sbom build/sbom
+
+.PHONY: fuzz
+fuzz: .venv/dev-installed ## look for bytes that break a reader (SECONDS_EACH=60)
+	$(BIN)/python -m tests.fuzz $(or $(SECONDS_EACH),60)
 
 .PHONY: bench
 bench: .venv/dev-installed debian ## speed and memory beside a baseline in the same run: bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
+
+SEEDS ?= 1
+.PHONY: chaos
+chaos: .venv/dev-installed debian ## strike everything down at random and count what is lost (SEEDS=20)
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS) $(ARGS)
 
 .PHONY: docs
 docs: .venv/dev-installed ## write the parts of docs/ that come from the code
@@ -75,11 +100,13 @@ services/web/static/vendor/.installed: package.json package-lock.json | .venv/cr
 	@$(BIN)/python -m services.web.assets
 	@touch $@
 
-# Tests run against Debian's Mosquitto, Postgres and Chromium. As root they are installed; else their absence is said.
-DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium postgresql:$(or $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres)),/absent)
+# Tests run against Debian's Mosquitto, Postgres and Chromium, and let clocks jump with libfaketime. As root they are installed; else their absence is said.
+DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium \
+  postgresql:$(or $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres)),/absent) \
+  libfaketime:$(or $(firstword $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1)),/absent)
 .PHONY: debian
 debian:
-	@missing=(); for pair in $(DEBIAN_PROGRAMS); do [ -x "$${pair#*:}" ] || missing+=("$${pair%%:*}"); done; \
+	@missing=(); for pair in $(DEBIAN_PROGRAMS); do [ -e "$${pair#*:}" ] || missing+=("$${pair%%:*}"); done; \
 	if (($${#missing[@]})); then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "Installing Debian packages: $${missing[*]} ..."; \
@@ -94,12 +121,12 @@ debian:
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
   --no-emit-find-links --no-emit-trusted-host --no-header
 DEMO := --extra capture --extra classifier --extra ingest --extra web --extra sample --extra embedded
-ONE_EACH := assets train capture classifier ingest web
+ONE_EACH := assets train certs capture classifier ingest web
 
 .PHONY: requirements
 requirements: .venv/dev-installed ## pin every dependency again, from pyproject.toml, with hashes
 	mkdir -p requirements
-	$(COMPILE) $(DEMO) --extra train --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) $(DEMO) --extra train --extra certs --extra dev --output-file requirements/dev.txt pyproject.toml
 	echo 'setuptools>=77' | $(COMPILE) --output-file requirements/build.txt -
 	$(COMPILE) $(DEMO) --constraint requirements/dev.txt --output-file requirements/demo.txt pyproject.toml
 	for extra in $(ONE_EACH); do \

@@ -2,7 +2,7 @@
 
 make bench                          all; the demo for one minute
 make bench ARGS="--minutes 10"      the demo for ten
-make bench ARGS="--only vision"     one part: vision, memory, ingest, demo
+make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, demo
 """
 
 import argparse
@@ -10,12 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import ingest, live, vision
+from bench import ingest, live, outage, outbox, training, vision
 from bench.results import Result, table, write
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELF = ROOT.parent / "shared"
-PARTS = ("vision", "memory", "ingest", "demo")
+PARTS = ("vision", "memory", "training", "outbox", "ingest", "outage", "demo")
 
 
 def main() -> None:
@@ -44,8 +44,14 @@ def main() -> None:
             results += vision.run(clips, arguments.yunet)
         if "memory" in parts:
             results += live.run_memory(folder, clips[-1], env)
+        if "training" in parts:
+            results += training.run()
+        if "outbox" in parts:
+            results += outbox.run(folder)
         if "ingest" in parts:
             results += ingest.run(folder)
+        if "outage" in parts:
+            results += outage.run(folder, env)
         if "demo" in parts:
             results += live.run_demo(folder, arguments.minutes, env)
     print(table(results))

@@ -1,7 +1,8 @@
 """Augmentation of whole batches in NumPy: one resampling per face, nothing in Python per pixel or per face.
 
 The crop a detector gives differs from FER2013's in margin, place and roll, so faces are scaled, shifted and turned as
-they will be behind the detector; light, mirror images and hidden parts are varied as usual.
+they will be behind the detector; light, mirror images and hidden parts are varied as usual. Blur and noise are those
+of a small face in a dim room.
 """
 
 from __future__ import annotations
@@ -16,15 +17,26 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strength of each change. Lengths are shares of the picture's side, angles degrees, light in grey levels."""
+    """Strength of each change.
+
+    Lengths are shares of the picture's side, angles degrees, light and noise in grey levels, the blur's sigma in
+    pixels; ``flip``, ``blur``, ``noise`` and ``erase`` are the shares of faces that are changed so. With
+    ``scale_sides_apart`` width and height are each scaled by their own draw from ``scale``, as Keras's
+    ``ImageDataGenerator`` does, and ``aspect`` is not used.
+    """
 
     scale: tuple[float, float] = (0.8, 1.2)
     aspect: float = 0.08
+    scale_sides_apart: bool = False
     shift: float = 0.12
     rotation: float = 12.0
     flip: float = 0.5
     gain: tuple[float, float] = (0.7, 1.3)
     bias: float = 25.0
+    blur: float = 0.25
+    blur_sigma: tuple[float, float] = (0.3, 1.6)
+    noise: float = 0.25
+    noise_sigma: tuple[float, float] = (0.0, 20.0)
     erase: float = 0.5
     erase_side: tuple[float, float] = (0.12, 0.45)
 
@@ -71,12 +83,15 @@ def resample(faces: npt.NDArray[np.uint8], matrices: FloatArray) -> FloatArray:
 
 def random_matrices(count: int, side: int, config: AugmentConfig, random: np.random.Generator) -> FloatArray:
     """``(count, 2, 3)`` random maps for ``resample``: scale, aspect, roll, mirror and shift."""
-    log_scale = random.uniform(np.log(config.scale[0]), np.log(config.scale[1]), count)
-    log_aspect = random.uniform(-config.aspect, config.aspect, count)
+    if config.scale_sides_apart:
+        scale_x, scale_y = random.uniform(*config.scale, (2, count))
+    else:
+        log_scale = random.uniform(np.log(config.scale[0]), np.log(config.scale[1]), count)
+        log_aspect = random.uniform(-config.aspect, config.aspect, count)
+        scale_x, scale_y = np.exp(log_scale + log_aspect), np.exp(log_scale - log_aspect)
     angle = np.radians(random.uniform(-config.rotation, config.rotation, count))
     mirror = np.where(random.random(count) < config.flip, -1.0, 1.0)
     shift = random.uniform(-config.shift, config.shift, (count, 2)) * side
-    scale_x, scale_y = np.exp(log_scale + log_aspect), np.exp(log_scale - log_aspect)
     matrices = np.empty((count, 2, 3), np.float32)
     matrices[:, 0, 0] = mirror * np.cos(angle) * scale_x
     matrices[:, 0, 1] = -np.sin(angle) * scale_y
@@ -84,6 +99,31 @@ def random_matrices(count: int, side: int, config: AugmentConfig, random: np.ran
     matrices[:, 1, 1] = np.cos(angle) * scale_y
     matrices[:, :, 2] = shift
     return matrices
+
+
+def blur(faces: FloatArray, config: AugmentConfig, random: np.random.Generator) -> None:
+    """Gaussian blur of some faces, each by its own sigma, in place; the border is repeated."""
+    chosen = np.flatnonzero(random.random(len(faces)) < config.blur)
+    sigma = _uniform(random, config.blur_sigma, (len(chosen), 1))
+    radius = int(np.ceil(2.5 * config.blur_sigma[1]))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1, dtype=np.float32) / sigma) ** 2)
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    for axis in (1, 2):
+        padding = [(0, 0), (0, 0), (0, 0)]
+        padding[axis] = (radius, radius)
+        padded = np.pad(faces[chosen], padding, "edge")
+        side = faces.shape[axis]
+        faces[chosen] = sum(
+            kernel[:, place, None, None] * np.take(padded, range(place, place + side), axis)
+            for place in range(2 * radius + 1)
+        )
+
+
+def noise(faces: FloatArray, config: AugmentConfig, random: np.random.Generator) -> None:
+    """Gaussian noise on some faces, each of its own strength, in place."""
+    chosen = np.flatnonzero(random.random(len(faces)) < config.noise)
+    sigma = _uniform(random, config.noise_sigma, (len(chosen), 1, 1))
+    faces[chosen] += sigma * random.standard_normal((len(chosen), *faces.shape[1:]), np.float32)
 
 
 def erase(faces: FloatArray, config: AugmentConfig, random: np.random.Generator) -> None:
@@ -122,6 +162,8 @@ def augment(
     changed -= mean
     changed *= gain
     changed += mean + bias
+    blur(changed, config, random)
+    noise(changed, config, random)
     np.clip(changed, 0, 255, out=changed)
     if erasing:
         erase(changed, config, random)

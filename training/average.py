@@ -37,7 +37,12 @@ class MovingAverage:
         self._means = [ops.copy(_value(v)) for v in self._variables]
 
     def update(self, step: int) -> None:
-        """Take in the variables as they are after ``step`` steps; early steps count more, so that it starts at once."""
+        """Take in the variables as they are after ``step`` steps; early steps count more, so that it starts at once.
+
+        Without decay there is nothing to do: the average is then what the variables are when it is asked for.
+        """
+        if self._decay == 0:
+            return
         decay = min(self._decay, (1 + step) / (10 + step))
         self._means = [
             mean + (_value(v) - mean) * (1 - decay) for mean, v in zip(self._means, self._variables, strict=True)
@@ -45,6 +50,8 @@ class MovingAverage:
 
     def arrays(self) -> Arrays:
         """The averages by the variable's path."""
+        if self._decay == 0:
+            return read_variables(self._variables)
         return {v.path: ops.convert_to_numpy(m) for v, m in zip(self._variables, self._means, strict=True)}
 
     def restore(self, arrays: Arrays) -> None:
@@ -63,12 +70,12 @@ class MovingAverage:
 
 
 def averaged_network(config: TrainConfig, checkpoint: Checkpoint) -> keras.Model:
-    """The run's network in float32 with its averaged weights, without the heads that only training uses.
+    """The run's network in float32 with the weights it gives, without the heads that only training uses.
 
     Raises:
         CheckpointError: if the checkpoint belongs to another network.
     """
     keras.config.set_dtype_policy("float32")
     network = build_network(config.network, config.dropout)
-    write_variables(averageable(network), checkpoint.averaged)
+    write_variables(averageable(network), checkpoint.result)
     return network

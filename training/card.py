@@ -8,23 +8,30 @@ from shared.emotions import EMOTIONS
 from shared.preset import Preset
 
 _LIMITS = """\
-## What it does not do
+## What it is for, and what it is not for
 
-A face does not show what someone feels. The model says which of seven words people on the internet would most likely
-have picked for a picture of this face, no more: people show the same feeling in different ways, show feelings they do
-not have, and smile for many reasons. Do not decide anything about a person by it.
+It is for research on facial expressions, and for showing a person who asked for it the word for how a face looks.
 
-It is for research. In the European Union, inferring emotions from faces at work and in education is forbidden outside
-medical and safety uses (AI Act, Article 5(1)(f)); elsewhere the people concerned have to be told.
+A face does not show what someone feels (Barrett et al. 2019, doi 10.1177/1529100619832930). The model says which of
+seven words people on the internet would most likely have picked for a picture of this face, no more: people show the
+same feeling in different ways, show feelings they do not have, and smile for many reasons. Do not decide anything
+about a person by it: not in hiring, policing, insurance, teaching, diagnosis or care.
+
+In the European Union, inferring emotions from faces at work and in education is forbidden outside medical and safety
+uses (Regulation (EU) 2024/1689, the AI Act, Article 5(1)(f)); elsewhere the people concerned have to be told
+(Article 50(3)).
 
 ## Whom the data represent badly
 
-FER2013 was gathered in 2013 by searching the web for emotion words in English. To look at, its faces are mostly those
-of light-skinned adults, many of them acting, in stock photographs and film stills. Old people, people with dark skin,
-and faces partly behind masks or scarves are few. Nobody recorded age, gender or origin, so how much worse the model is
-for them cannot be measured on these data. The faces are 48 pixels wide, grey, and mostly seen from the front. About one
-label in three is one that another person would not have given: people who repeat the labelling agree with it on about
-65% of the faces. Some pictures are drawings, or show no face. Disgust is rare: fewer than two faces in a hundred.
+FER2013 (Goodfellow et al. 2013, arXiv:1307.0414) was gathered in 2013 by searching the web for emotion words in
+English. To look at, its faces are mostly those of light-skinned adults, many of them acting, in stock photographs and
+film stills. Old people, people with dark skin, and faces partly behind masks or scarves are few. Nobody recorded age,
+gender or origin, so how much worse the model is for them cannot be measured on these data. Which expression goes with
+which word differs between cultures; the words and the labellers here are English-speaking. The faces are 48 pixels
+wide, grey, and mostly seen from the front. About one label in three is one that another person would not have given:
+people who repeat the labelling agree with it on about 65% of the faces, and ten people who looked again (FER+, Barsoum
+et al. 2016, arXiv:1608.01041) often chose another word, most often neutral. Some pictures are drawings, or show no
+face. Disgust is rare: fewer than two faces in a hundred.
 """
 
 
@@ -93,6 +100,28 @@ def _figures(title: str, report: dict[str, Any]) -> list[str]:
     ]
 
 
+def _lost(results: dict[str, Any]) -> list[str]:
+    if "accuracy_lost_against_fp32" not in results:
+        return []
+    points = 100 * results["accuracy_lost_against_fp32"]
+    return [f"The smaller file costs {points:.2f} points of accuracy against fp32 on the held-out faces."]
+
+
+def _began(training: dict[str, Any]) -> list[str]:
+    if not training.get("started_from"):
+        return []
+    lines = [f"Started from {training['started_from']}."]
+    if training["settings"]["teaching"] is not None:
+        weight = training["settings"]["teaching_weight"]
+        lines.append(
+            f"Learnt from what delivered models see in each face too, with a weight of {weight} in the target."
+        )
+    if training["share_of_the_run"] != 1:
+        share = training["share_of_the_run"]
+        lines.append(f"Weights: {share} of the way from there to what the run gave; chosen on the held-out faces.")
+    return lines
+
+
 def card(preset: Preset, size_bytes: int) -> str:
     """The card in Markdown.
 
@@ -102,11 +131,12 @@ def card(preset: Preset, size_bytes: int) -> str:
     """
     training, results = preset.training, preset.results
     environment, settings = training["environment"], training["settings"]
+    precision = f"LiteRT {results.get('precision', 'fp32')}"
     lines = [
         f"# {preset.name} {preset.version}",
         "",
         f"Reads one of seven expressions from a grey face of {preset.input.width}x{preset.input.height} pixels:",
-        f"{', '.join(preset.labels)}. {results['parameters']:,} parameters, {size_bytes / 1e6:.2f} MB, LiteRT float32.",
+        f"{', '.join(preset.labels)}. {results['parameters']:,} parameters, {size_bytes / 1e6:.2f} MB, {precision}.",
         "",
     ]
     if not training["complete"]:
@@ -120,10 +150,12 @@ def card(preset: Preset, size_bytes: int) -> str:
             f"Also learnt from, by a second head that is not delivered: {training['auxiliary'] or 'nothing'}.",
             f"Run: seed {training['seed']}, {training['epochs']} epochs, {training['steps']:,} steps of "
             f"{settings['batch_size']} faces, {training['minutes']} minutes of training, {settings['precision']}.",
+            *_began(training),
             f"Machine: {environment['processor']}, {environment['cores']} cores shared with other work, "
             f"{environment['accelerator']}; Keras {environment['keras']} on {environment['backend']}.",
             f"Keras and LiteRT agree within {results['largest_logit_difference_keras_litert']:.0e} in every logit of "
             "every held-out face.",
+            *_lost(results),
             f"Behind a detector: the crop is a square of {preset.crop.scale} times the box's size (the root of width "
             f"times height), moved by ({preset.crop.shift_x}, {preset.crop.shift_y}) of it.",
         ),

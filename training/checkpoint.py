@@ -17,6 +17,7 @@ import numpy.typing as npt
 Arrays = dict[str, npt.NDArray[Any]]
 
 CHECKPOINT_FILE = "checkpoint.npz"
+_PARTS = ("variables", "averaged", "best", "optimizer")
 
 
 class CheckpointError(RuntimeError):
@@ -27,7 +28,8 @@ class CheckpointError(RuntimeError):
 class Checkpoint:
     """A run after some epochs.
 
-    ``variables``, ``averaged`` (the exponential moving average) and ``optimizer`` hold arrays by the variable's path.
+    ``variables``, ``averaged`` (the exponential moving average), ``best`` (the averages with the lowest held-out loss,
+    only of a run that may stop early) and ``optimizer`` hold arrays by the variable's path.
     """
 
     epoch: int
@@ -37,7 +39,13 @@ class Checkpoint:
     variables: Arrays
     averaged: Arrays
     optimizer: Arrays
+    best: Arrays = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def result(self) -> Arrays:
+        """The weights that the run gives: its best if it may stop early, otherwise its last."""
+        return self.best or self.averaged
 
     def save(self, folder: Path) -> None:
         """Write to ``folder``, replacing an earlier checkpoint only once the new one is on the disk."""
@@ -49,8 +57,8 @@ class Checkpoint:
             "history": self.history,
         }
         arrays: Arrays = {"state": np.array(json.dumps(state))}
-        for part, values in (("variables", self.variables), ("averaged", self.averaged), ("optimizer", self.optimizer)):
-            arrays.update({f"{part}:{name}": value for name, value in values.items()})
+        for part in _PARTS:
+            arrays.update({f"{part}:{name}": value for name, value in getattr(self, part).items()})
         partial = folder / (CHECKPOINT_FILE + ".part")
         with partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -68,7 +76,7 @@ class Checkpoint:
         path = folder / CHECKPOINT_FILE
         if not path.is_file():
             raise CheckpointError(f"{folder} has no {CHECKPOINT_FILE}; the run has not finished an epoch yet.")
-        parts: dict[str, Arrays] = {"variables": {}, "averaged": {}, "optimizer": {}}
+        parts: dict[str, Arrays] = {part: {} for part in _PARTS}
         try:
             with np.load(path, allow_pickle=False) as file:
                 state = json.loads(str(file["state"]))
@@ -84,9 +92,7 @@ class Checkpoint:
             elapsed_seconds=state["elapsed_seconds"],
             complete=state["complete"],
             history=state["history"],
-            variables=parts["variables"],
-            averaged=parts["averaged"],
-            optimizer=parts["optimizer"],
+            **parts,
         )
 
 

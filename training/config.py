@@ -11,6 +11,9 @@ from training.augment import AugmentConfig
 
 # Half precision (float16) is not among them, since it would need the loss to be scaled.
 PRECISIONS: Final = ("float32", "mixed_bfloat16")
+OPTIMIZERS: Final = ("sgd", "adam")
+SCHEDULES: Final = ("cosine", "plateau")
+WEIGHTS: Final = ("none", "imagenet")
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,39 @@ class TrainConfig:
     Exactly one of ``epochs`` and ``budget_minutes`` is given. With ``epochs`` the schedule counts steps, and a run that
     is stopped and resumed reaches the same result as one that was not. With ``budget_minutes`` it counts the minutes
     spent in training, for a machine whose speed changes while others use it.
+
+    ``teaching`` is a file of ``training.teach``; its probabilities are mixed into the targets with ``teaching_weight``.
+    ``start_from`` is a delivered model's folder whose weights the run begins with; ``weights`` is ``imagenet`` where
+    Keras's own loader gives them instead.
+
+    ``plateau_patience`` and ``early_stop_patience`` are numbers of epochs in which the held-out loss does not improve:
+    after the first, a ``plateau`` schedule lowers its learning rate by ``plateau_factor``; after the second the run
+    ends, and the weights with the lowest held-out loss are its result. Without ``early_stop_patience`` the last are.
+
+    With ``top_epochs`` above 0 the run has two stages, which only a network with a body from elsewhere can have: for at
+    most that many epochs its new top learns alone, then the last ``unfrozen_blocks`` of the body learn with it, at
+    ``unfrozen_learning_rate``.
     """
 
     network: str = "slim_resnet"
     data: str = "fer2013.csv"
     ferplus: str | None = None
+    teaching: str | None = None
+    teaching_weight: float = 0.5
+    start_from: str | None = None
+    weights: str = "none"
+    top_epochs: int = 0
+    unfrozen_blocks: int = 2
+    unfrozen_learning_rate: float = 1e-4
     seed: int = 0
     epochs: int | None = 60
     budget_minutes: float | None = None
+    early_stop_patience: int | None = None
     batch_size: int = 128
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
+    plateau_patience: int = 12
+    plateau_factor: float = 0.1
     learning_rate: float = 0.1
     warmup_fraction: float = 0.05
     momentum: float = 0.9
@@ -50,8 +77,20 @@ class TrainConfig:
             raise ValueError(f"the number of epochs is {self.epochs}; it has to be at least 1.")
         if self.budget_minutes is not None and self.budget_minutes <= 0:
             raise ValueError(f"the budget is {self.budget_minutes} minutes; it has to be above 0.")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"the precision {self.precision!r} is not one of {', '.join(PRECISIONS)}.")
+        if not 0 <= self.teaching_weight <= 1:
+            raise ValueError(f"the weight of the teaching is {self.teaching_weight}; it has to be within 0 and 1.")
+        for name, known in (
+            ("precision", PRECISIONS),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("weights", WEIGHTS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"the {name} {getattr(self, name)!r} is not one of {', '.join(known)}.")
+        for name, least in (("plateau_patience", 1), ("early_stop_patience", 1), ("top_epochs", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value} epochs; it has to be at least {least}.")
 
     def to_json(self) -> str:
         """The configuration as indented JSON."""

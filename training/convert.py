@@ -7,21 +7,38 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-# Largest difference of any logit on any face that is put down to the order of float32 additions.
-TOLERANCE: Final = 1e-4
+from training import metrics
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+
+# Largest difference of any logit on any face that is put down to rounding: for fp32 to the order of additions, for
+# fp16 to weights of 11 bits, for int8 to weights and activations of 8 bits.
+TOLERANCES: Final[dict[Precision, float]] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.5}
+# A smaller file ships only if it costs at most this share of the held-out faces.
+MOST_LOSS: Final = 0.005
+CALIBRATION_FACES: Final = 500
 
 
 class ConversionError(RuntimeError):
     """The model cannot be delivered; the message says what did not hold."""
 
 
-def to_litert(network: Any) -> bytes:
-    """A float32 LiteRT model with a fixed batch of one and LiteRT's built-in operators only.
+def to_litert(network: Any, precision: Precision = "fp32", calibration: npt.NDArray[np.uint8] | None = None) -> bytes:
+    """A LiteRT model with a fixed batch of one and LiteRT's built-in operators only.
+
+    Input and output are float32 at every precision, so that who runs it need not know: the file itself rounds.
+
+    Args:
+        network: the Keras model.
+        precision: of its weights; at int8 also of what flows between its layers.
+        calibration: ``(N, 48, 48)`` faces that were learnt from, for the ranges that int8 needs.
 
     Raises:
         ConversionError: if Keras does not run on TensorFlow, or an operator is not built in.
@@ -39,6 +56,20 @@ def to_litert(network: Any) -> bytes:
     fixed = keras.Model(face, network(face, training=False), name=network.name)
     converter = tf.lite.TFLiteConverter.from_keras_model(fixed)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision != "fp32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "fp16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        if calibration is None or len(calibration) == 0:
+            raise ConversionError("int8 needs faces of the training split to find the ranges of its numbers.")
+        faces = calibration[:, None, :, :, None].astype(np.float32)
+
+        def samples() -> Iterator[list[npt.NDArray[np.float32]]]:
+            return ([face] for face in faces)
+
+        converter.representative_dataset = samples
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     # The converter prints hundreds of lines about every conversion that goes well.
     with contextlib.redirect_stdout(io.StringIO()):
         content: bytes = converter.convert()
@@ -58,22 +89,45 @@ def operators(content: bytes) -> list[str]:
     return [str(details["op_name"]) for details in interpreter._get_ops_details()]
 
 
-def largest_difference(network: Any, litert_logits: npt.NDArray[np.float32], faces: npt.NDArray[np.uint8]) -> float:
+def largest_difference(
+    network: Any, litert_logits: npt.NDArray[np.float32], faces: npt.NDArray[np.uint8], precision: Precision = "fp32"
+) -> float:
     """The largest difference of a logit between Keras and LiteRT.
 
     Args:
         network: the Keras model that was converted.
         litert_logits: ``(N, 7)`` what the converted model gave for ``faces``.
         faces: ``(N, 48, 48)`` grey faces.
+        precision: of the converted model.
 
     Raises:
-        ConversionError: if it is above ``TOLERANCE``.
+        ConversionError: if it is above the precision's ``TOLERANCES``.
     """
     keras_logits = network.predict(faces[..., None].astype(np.float32), batch_size=256, verbose=0)
     difference = float(np.abs(keras_logits - litert_logits).max())
-    if not difference <= TOLERANCE:
+    if not difference <= TOLERANCES[precision]:
         raise ConversionError(
-            f"Keras and LiteRT differ by {difference:.2e} in a logit over {len(faces)} faces; at most {TOLERANCE:.0e} "
-            "is put down to rounding, so the conversion is not trusted."
+            f"Keras and LiteRT ({precision}) differ by {difference:.2e} in a logit over {len(faces)} faces; at most "
+            f"{TOLERANCES[precision]:.0e} is put down to rounding, so the conversion is not trusted."
         )
     return difference
+
+
+def lost_accuracy(
+    fp32_logits: npt.NDArray[np.float32],
+    logits: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    precision: Precision,
+) -> float:
+    """The share of faces that the smaller file costs against fp32, on the same faces; negative where it gains.
+
+    Raises:
+        ConversionError: if it is above ``MOST_LOSS``.
+    """
+    lost = metrics.accuracy(fp32_logits, labels) - metrics.accuracy(logits, labels)
+    if lost > MOST_LOSS + 1e-9:  # a share of faces is not exact in binary
+        raise ConversionError(
+            f"{precision} loses {100 * lost:.2f} points of accuracy on {len(labels)} held-out faces; at most "
+            f"{100 * MOST_LOSS:.1f} are accepted. Deliver fp32, or fp16 if it is int8 that loses them."
+        )
+    return lost

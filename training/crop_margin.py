@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.preset import CropSpec
-from training.data import SIDE, DataError, read_fer2013
+from training.data import SIDE, DataError, read_faces
 from training.yunet import MIN_SCORE, UPSCALED, CutFaceDetector
 
 FER2013_CROP: Final = Path(__file__).with_name("fer2013_crop.json")
@@ -76,14 +76,16 @@ def measure(faces: npt.NDArray[np.uint8], detector: CutFaceDetector) -> dict[str
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m training.crop_margin", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="FER2013's CSV, plain, .gz or .xz")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="FER2013's CSV, plain, .gz or .xz, or a folder of class folders"
+    )
     parser.add_argument("--yunet", type=Path, required=True, help="face_detection_yunet_2023mar.onnx")
     parser.add_argument("--faces", type=int, default=4000, help="how many Training faces to use (default 4000)")
     parser.add_argument("--seed", type=int, default=0, help="of their choice")
     parser.add_argument("--out", type=Path, help="JSON file to write; without it, the result is printed only")
     arguments = parser.parse_args(argv)
     try:
-        training = read_fer2013(arguments.data).with_usage("Training")
+        training = read_faces(arguments.data).with_usage("Training")
         random = np.random.default_rng(arguments.seed)
         rows = random.permutation(len(training))[: arguments.faces]
         result = measure(training.pixels[rows], CutFaceDetector(arguments.yunet))

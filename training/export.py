@@ -1,7 +1,8 @@
 """Deliver a run's model: ``python -m training.export --run runs/first --name slim_resnet``.
 
 Writes ``models/NAME`` with ``model.tflite``, ``preset.json`` and ``card.md``, all or nothing. The temperature is fitted
-on the run's held-out faces. Test rows are measured only where ``--evaluate`` says so.
+on the run's held-out faces. Test rows are measured only where ``--evaluate`` says so. A file of fp16 or int8 that costs
+more than half a point of accuracy on the held-out faces is refused.
 """
 
 from __future__ import annotations
@@ -14,41 +15,89 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
 from shared.errors import ModelError
-from shared.preset import PRESET_FILE, CropSpec, InputSpec, Preset, load_model
+from shared.preset import PRESET_FILE, CropSpec, InputSpec, Preset, Probe, load_model
+from shared.probe import probe_picture
+from shared.vision import calibrated, to_input
 from training import metrics
 from training.card import card
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import TrainConfig
-from training.convert import ConversionError, largest_difference, to_litert
+from training.convert import (
+    CALIBRATION_FACES,
+    PRECISIONS,
+    TOLERANCES,
+    ConversionError,
+    Precision,
+    largest_difference,
+    lost_accuracy,
+    to_litert,
+)
 from training.crop_margin import FER2013_CROP, read_crop
-from training.data import SIDE, USAGES, DataError, Faces, read_fer2013, read_ferplus
-from training.evaluate import evaluate, ferplus_figures, figures
+from training.data import SIDE, USAGES, DataError, Faces, fingerprint, read_faces, read_ferplus
+from training.evaluate import evaluate
+from training.figures import ferplus_figures, figures
 from training.predictors import LiteRtPredictor, predict
 
+# Over which a blended network's normalisations are set up.
+_STATISTICS_FACES: Final = 4096
+# What another processor's arithmetic may change in a probability: at int8 a few of its 256 steps.
+_PROBE_TOLERANCES: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.02, "int8": 0.1}
 
-def training_record(config: TrainConfig, checkpoint: Checkpoint, run: Path) -> dict[str, Any]:
-    """What the preset says of the training: data, protocol, seed, length, hardware and time."""
+
+def probe_of(predictor: LiteRtPredictor, precision: Precision, output: str, temperature: float) -> Probe:
+    """What the file gives for the probe's picture, for the classifier to compare when it starts."""
+    face = probe_picture(predictor.input.height, predictor.input.width)
+    given = predictor.ask(to_input(face, predictor.input))[0].astype(np.float64)
+    return Probe(
+        output=tuple(float(f"{value:.7g}") for value in given),
+        probabilities=tuple(round(float(value), 6) for value in calibrated(given, output, temperature)),
+        tolerance=_PROBE_TOLERANCES[precision],
+    )
+
+
+def training_record(
+    config: TrainConfig, checkpoint: Checkpoint, run: Path, started: Preset | None, share: float
+) -> dict[str, Any]:
+    """What the preset says of the training: data, protocol, seed, length, hardware and time.
+
+    Args:
+        config, checkpoint, run: the run.
+        started: the model that it started from.
+        share: how much of the way the weights went from there to what the run gave.
+    """
     environment = json.loads((run / "environment.json").read_text())
     split = json.loads((run / "split.json").read_text())
     settings = json.loads(config.to_json())
     # The name and hash say which data it was; where it lay on one machine is nobody's business.
     data = Path(settings.pop("data"))
     ferplus = settings.pop("ferplus")
+    settings.pop("start_from")
+    if settings["teaching"] is not None:
+        settings["teaching"] = Path(settings["teaching"]).name
+    weights = (
+        f"fixed {config.schedule} schedule, last averaged weights"
+        if config.early_stop_patience is None
+        else f"{config.schedule} schedule, early stop after {config.early_stop_patience} epochs without a lower loss "
+        "on the held-out faces, weights of the epoch with the lowest (so their figures are somewhat too good)"
+    )
     return {
         "data": data.name,
-        "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+        "data_sha256": fingerprint(data),
         "auxiliary": None if ferplus is None else f"FER+ votes of the same Training rows ({Path(ferplus).name})",
         "protocol": (
             f"learnt from {len(split['train'])} Training faces; {len(split['held_out'])} more held out, by class, for "
             f"monitoring and temperature; {len(split['leaked'])} left out because a test row has the same pixels; "
-            "exact copies never on both sides; fixed schedule, last averaged weights, nothing selected on test rows"
+            f"exact copies never on both sides; {weights}; nothing selected on test rows"
         ),
+        "started_from": None if started is None else f"{started.name} {started.version}, sha256 {started.sha256}",
+        "share_of_the_run": share,
         "complete": checkpoint.complete,
         "epochs": checkpoint.epoch,
         "steps": checkpoint.step,
@@ -68,8 +117,47 @@ def replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def converted(
+    network: Any, precision: Precision, name: str, learnt: npt.NDArray[np.uint8], held_out: Faces
+) -> tuple[bytes, LiteRtPredictor, dict[str, Any]]:
+    """The network as LiteRT's file and its predictor, and what was checked, all on the held-out faces.
+
+    Args:
+        network: the Keras model.
+        precision: of the file.
+        name: of the model.
+        learnt: ``(N, 48, 48)`` faces of the training split, of which int8 takes some for its ranges.
+        held_out: faces that were not learnt from.
+
+    Raises:
+        ConversionError: if the file differs from Keras by more than rounding, or costs too much accuracy.
+    """
+    spec = InputSpec(height=SIDE, width=SIDE, channels=1)
+    sample = learnt[np.random.default_rng(0).permutation(len(learnt))[:CALIBRATION_FACES]]
+    content = to_litert(network, precision, sample)
+    predictor = LiteRtPredictor(name, content, spec, "logits", 1.0)
+    logits = predict(predictor, held_out.pixels)
+    difference = largest_difference(network, logits, held_out.pixels, precision)
+    checks: dict[str, Any] = {
+        "precision": precision,
+        "largest_logit_difference_keras_litert": float(f"{difference:.2e}"),
+        "accepted_logit_difference": TOLERANCES[precision],
+    }
+    if precision != "fp32":
+        exact = np.asarray(network.predict(held_out.pixels[..., None].astype(np.float32), batch_size=256, verbose=0))
+        checks["accuracy_lost_against_fp32"] = round(lost_accuracy(exact, logits, held_out.labels, precision), 4)
+    return content, predictor, checks
+
+
 def export(
-    run: Path, target: Path, version: str, crop: CropSpec, evaluate_usages: list[str], ferplus: Path | None
+    run: Path,
+    target: Path,
+    version: str,
+    crop: CropSpec,
+    evaluate_usages: list[str],
+    ferplus: Path | None,
+    precision: Precision = "fp32",
+    share: float = 1.0,
 ) -> Preset:
     """Convert, check, calibrate, measure and write a model folder.
 
@@ -80,29 +168,42 @@ def export(
         crop: how a face is to be cut around a detector's box.
         evaluate_usages: test rows to measure on, often none.
         ferplus: FER+'s votes, to measure agreement with them too.
+        precision: of the file.
+        share: how much of the way the weights go from the model that the run started from to what it gave.
 
     Raises:
         CheckpointError, DataError, ConversionError, ModelError: saying what did not hold; then nothing is written.
     """
     # Imports Keras, which has to find the backend that main has chosen.
     from training.average import averaged_network
+    from training.blend import blend
+    from training.networks import build_network
+    from training.warm_start import SET_UP_FACES, warm_start
 
     config = TrainConfig.read(run / "config.json")
     checkpoint = Checkpoint.load(run)
-    everything = read_fer2013(Path(config.data))
-    held_out = everything.take(np.array(json.loads((run / "split.json").read_text())["held_out"]))
+    everything = read_faces(Path(config.data))
+    split = json.loads((run / "split.json").read_text())
+    held_out = everything.take(np.array(split["held_out"]))
+    learnt = everything.pixels[np.array(split["train"])]
 
     network = averaged_network(config, checkpoint)
-    content = to_litert(network)
-    spec = InputSpec(height=SIDE, width=SIDE, channels=1)
-    predictor = LiteRtPredictor(target.name, content, spec, "logits", 1.0)
+    started = None if config.start_from is None else load_model(Path(config.start_from)).preset
+    if share != 1:
+        if config.start_from is None:
+            raise ConversionError(
+                "the run did not start from a model (--start-from), so there is nothing to blend with."
+            )
+        start = build_network(config.network, config.dropout)
+        warm_start(start, Path(config.start_from), learnt[:SET_UP_FACES])
+        blend(network, start, share, learnt[:_STATISTICS_FACES])
+    content, predictor, checks = converted(network, precision, target.name, learnt, held_out)
     logits = predict(predictor, held_out.pixels)
-    difference = largest_difference(network, logits, held_out.pixels)
     predictor.temperature = metrics.fit_temperature(logits, held_out.labels)
 
     results: dict[str, Any] = {
         "parameters": int(network.count_params()),
-        "largest_logit_difference_keras_litert": float(f"{difference:.2e}"),
+        **checks,
         "held_out": figures(logits, held_out.labels, predictor.temperature),
     }
     for usage in evaluate_usages:
@@ -112,17 +213,19 @@ def export(
             report["ferplus"] = ferplus_figures(test_logits, read_ferplus(ferplus, faces))
         results[usage] = {key: value for key, value in report.items() if key not in ("model", "temperature")}
 
+    temperature = round(predictor.temperature, 4)
     preset = Preset(
         schema=1,
         name=target.name,
         version=version,
         sha256=hashlib.sha256(content).hexdigest(),
-        input=spec,
+        input=predictor.input,
         crop=crop,
         labels=EMOTIONS,
         output="logits",
-        temperature=round(predictor.temperature, 4),
-        training=training_record(config, checkpoint, run),
+        temperature=temperature,
+        probe=probe_of(predictor, precision, "logits", temperature),
+        training=training_record(config, checkpoint, run, started, share),
         results=results,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +236,7 @@ def export(
         (partial / PRESET_FILE).write_text(preset.model_dump_json(by_alias=True, indent=2) + "\n")
         (partial / "card.md").write_text(card(preset, len(content)))
         shutil.copy(run / "history.csv", partial / "history.csv")
-        load_model(partial)
+        LiteRtPredictor.from_folder(partial)
         replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -150,6 +253,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--crop", type=Path, default=FER2013_CROP, help="what python -m training.crop_margin wrote")
     parser.add_argument("--evaluate", action="append", default=[], choices=USAGES[1:], help="test rows to measure on")
     parser.add_argument("--ferplus", type=Path, help="FER+'s fer2013new.csv, to measure agreement with it as well")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="share of the way from the model that the run started from to what it gave (default 1: all of it)",
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the file (default fp32)")
     return parser
 
 
@@ -168,6 +278,8 @@ def main(argv: list[str] | None = None) -> int:
             crop,
             arguments.evaluate,
             arguments.ferplus,
+            arguments.precision,
+            arguments.share,
         )
     except (OSError, CheckpointError, DataError, ConversionError, ModelError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -69,20 +69,66 @@ def macro_f1(confusion: npt.NDArray[np.int64]) -> float:
     return float((2 * hits[used] / sizes[used]).mean())
 
 
-def expected_calibration_error(probabilities: Floats, labels: Labels, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equally wide bins (Guo et al. 2017, arXiv:1706.04599)."""
+def reliability(
+    probabilities: Floats, labels: Labels, bins: int = 15
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The reliability curve over equally wide bins of confidence (DeGroot & Fienberg 1983).
+
+    Returns:
+        ``(bins,)`` mean confidence and ``(bins,)`` accuracy, NaN where a bin is empty, and ``(bins,)`` counts.
+    """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(which, weights=confidence - correct, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    counts = np.bincount(which, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(which, weights=confidence, minlength=bins) / counts
+        shares = np.bincount(which, weights=correct, minlength=bins) / counts
+    return means, shares, counts
+
+
+def expected_calibration_error(probabilities: Floats, labels: Labels, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equally wide bins (Guo et al. 2017, arXiv:1706.04599)."""
+    confidence, share, counts = reliability(probabilities, labels, bins)
+    return float((np.nan_to_num(np.abs(confidence - share)) * counts).sum() / len(labels))
+
+
+def accuracy_by_coverage(probabilities: Floats, labels: Labels) -> npt.NDArray[np.float64]:
+    """``(N,)`` accuracy over the 1, 2, ... N most confident rows: one minus the risk-coverage curve.
+
+    (El-Yaniv & Wiener 2010, JMLR 11:1605.) Rows of the same confidence keep their order.
+    """
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    correct = (probabilities.argmax(axis=1) == labels)[order]
+    shares: npt.NDArray[np.float64] = np.cumsum(correct) / np.arange(1, len(labels) + 1)
+    return shares
 
 
 def accuracy_at_coverage(probabilities: Floats, labels: Labels, coverage: float) -> float:
     """Accuracy over the most confident share of the rows, when the rest is answered with "not sure"."""
     kept = max(1, round(coverage * len(labels)))
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")[:kept]
-    return accuracy(probabilities[order], labels[order])
+    return float(accuracy_by_coverage(probabilities, labels)[kept - 1])
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p-value that two models are equally often right on the same rows (McNemar 1947).
+
+    Args:
+        only_first: rows that the first model alone has right.
+        only_second: rows that the second model alone has right.
+
+    Raises:
+        ValueError: if a count is negative.
+    """
+    if min(only_first, only_second) < 0:
+        raise ValueError(f"McNemar's test needs counts of 0 or more, not {only_first} and {only_second}.")
+    total, least = only_first + only_second, min(only_first, only_second)
+    # Whole numbers, since the powers of two of some thousand rows leave a float's range.
+    tail = term = 1
+    for count in range(least):
+        term = term * (total - count) // (count + 1)
+        tail += term
+    return float(min(1.0, 2 * tail / 2**total))
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:

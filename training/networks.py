@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from training.data import NUM_CLASSES, SIDE
+from training.transfer import inception_v3
 
 # Grey levels over the rows that are trained on: mean 129.4, standard deviation 65.0.
 _PIXEL_MEAN: Final = 129.4
@@ -134,6 +135,7 @@ NETWORKS: Final[dict[str, Callable[[float], keras.Model]]] = {
     "slim_resnet": slim_resnet,
     "mini_xception": mini_xception,
     "simple_cnn": simple_cnn,
+    "inception_v3": inception_v3,
 }
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.data import Faces, read_faces
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 HERE = Path(__file__).parent
+FER2013 = HERE.parents[3] / "shared" / "data" / "fer2013"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,6 +20,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+@pytest.fixture(scope="session")
+def fer2013() -> Faces:
+    """FER2013 itself, read once, since unpacking it takes seconds."""
+    path = FER2013 / "fer2013.csv.xz"
+    if not path.is_file():
+        pytest.skip(f"FER2013 is not at {path}; it cannot be published with the project")
+    return read_faces(path)
 
 
 def face_row(label: int, value: int, usage: str) -> str:

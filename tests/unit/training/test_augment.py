@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.augment import AugmentConfig, augment, mixup, random_matrices, resample
+from training.augment import AugmentConfig, augment, blur, mixup, noise, random_matrices, resample
 from training.batches import TrainingSet, epoch_batches, ferplus_targets, prefetch, soft_labels
 from training.config import TrainConfig
 
@@ -55,6 +55,31 @@ def test_levels_stay_levels_and_the_seed_decides(seed: int) -> None:
     assert changed.min() >= 0
     assert changed.max() <= 255
     assert np.array_equal(changed, again)
+
+
+def test_blur_spreads_a_point_by_its_sigma_and_leaves_the_rest_alone() -> None:
+    faces = np.full((40, 48, 48), 100, np.float32)
+    faces[:, 24, 24] = 200
+    before = faces.copy()
+    blur(faces, AugmentConfig(blur=0.5, blur_sigma=(1.0, 1.0)), np.random.default_rng(0))
+    changed = (faces != before).any(axis=(1, 2))
+    assert 8 < changed.sum() < 32
+    assert np.array_equal(faces[~changed], before[~changed])
+    np.testing.assert_allclose(faces.sum(axis=(1, 2)), before.sum(axis=(1, 2)), rtol=1e-5)
+    weights = (faces[changed][0] - 100) / 100
+    offsets = np.arange(48) - 24
+    # The kernel ends at 2.5 sigma, which takes a little of the variance.
+    assert 0.85 < (weights.sum(axis=0) * offsets**2).sum() <= 1.0
+
+
+def test_noise_is_of_the_strength_it_says_and_different_in_each_face() -> None:
+    faces = np.full((40, 48, 48), 128, np.float32)
+    noise(faces, AugmentConfig(noise=0.5, noise_sigma=(10.0, 10.0)), np.random.default_rng(0))
+    strength = faces.std(axis=(1, 2))
+    assert 8 < (strength > 0).sum() < 32
+    np.testing.assert_allclose(strength[strength > 0], 10, rtol=0.1)
+    one, other = faces[strength > 0][:2]
+    assert not np.array_equal(one, other)
 
 
 def test_maps_stay_within_the_configured_scale_and_turn() -> None:
@@ -111,7 +136,7 @@ def test_an_epoch_can_be_made_again_from_its_number_alone() -> None:
 
 def test_a_calm_batch_is_neither_blended_nor_hidden() -> None:
     data = TrainingSet(np.full((32, 48, 48), 100, np.uint8), (soft_labels(np.arange(32) % 7, 0.0),))
-    config = TrainConfig(batch_size=32, mixup_alpha=5.0, augment=AugmentConfig(erase=1.0, bias=0.0))
+    config = TrainConfig(batch_size=32, mixup_alpha=5.0, augment=AugmentConfig(erase=1.0, bias=0.0, noise=0.0))
     calm, (targets,) = next(epoch_batches(data, config, 0, lambda _: True))
     assert np.allclose(calm, 100, atol=1e-3)
     assert np.array_equal(np.sort(targets, axis=1)[:, -1], np.ones(32, np.float32))

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from shared.preset import load_model
-from training.data import read_fer2013
+from training.data import Faces
 from training.metrics import accuracy
 from training.predictors import predict
 
 ROOT = Path(__file__).parents[3]
-DATA = ROOT.parent / "shared" / "data" / "fer2013" / "fer2013.csv.xz"
 MODELS = sorted(path.parent for path in ROOT.glob("models/*/preset.json"))
 
 
@@ -23,13 +22,33 @@ def test_the_folder_is_whole_and_small(folder: Path) -> None:
     assert (folder / "card.md").read_text().startswith(f"# {model.preset.name} {model.preset.version}\n")
 
 
-def test_the_default_model_reads_real_faces() -> None:
+def test_the_default_model_reads_real_faces(fer2013: Faces) -> None:
     pytest.importorskip("ai_edge_litert", reason="the LiteRT interpreter is missing: pip install -e .[train]")
-    if not DATA.is_file():
-        pytest.skip(f"FER2013 is not at {DATA}; it cannot be published with the project")
     from training.predictors import LiteRtPredictor
 
     predictor, _ = LiteRtPredictor.from_folder(ROOT / "models" / "slim_resnet")
-    faces = read_fer2013(DATA).with_usage("PublicTest")
+    faces = fer2013.with_usage("PublicTest")
     sample = faces.take(np.random.default_rng(20131).permutation(len(faces))[:1000])
     assert accuracy(predict(predictor, sample.pixels), sample.labels) >= 0.60
+
+
+def test_keras_and_litert_agree_on_real_faces_at_every_precision(fer2013: Faces) -> None:
+    pytest.importorskip("tensorflow", reason="only TensorFlow writes LiteRT files: pip install -e .[train]")
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend; set KERAS_BACKEND=tensorflow")
+    from training.convert import PRECISIONS, largest_difference, to_litert
+    from training.explain import open_network
+    from training.predictors import LiteRtPredictor
+
+    folder = ROOT / "models" / "slim_resnet"
+    network, _, _ = open_network(folder)
+    delivered, preset = LiteRtPredictor.from_folder(folder)
+    public_test = fer2013.with_usage("PublicTest")
+    # Rebuilt from the delivered file, so that its own logits have to come out.
+    pixels = public_test.pixels[:100]
+    assert largest_difference(network, predict(delivered, pixels), pixels) > 0
+    for precision in PRECISIONS:
+        content = to_litert(network, precision, public_test.pixels[-100:])
+        predictor = LiteRtPredictor(precision, content, preset.input, "logits", 1.0)
+        assert largest_difference(network, predict(predictor, pixels), pixels, precision) > 0

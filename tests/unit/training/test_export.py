@@ -1,6 +1,7 @@
 """From a run to a model folder, through the real converter where TensorFlow is installed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("ai_edge_litert", reason="the LiteRT interpreter is missing: pip install -e .[train]")
 
 from shared.errors import ModelError  # noqa: E402 - Keras first
-from shared.preset import CropSpec, InputSpec, load_model  # noqa: E402 - Keras first
+from shared.preset import MODELS_DIR, CropSpec, InputSpec, load_model  # noqa: E402 - Keras first
 from training import convert, evaluate, export, train  # noqa: E402 - Keras first
 from training.average import averaged_network  # noqa: E402 - Keras first
-from training.data import read_fer2013  # noqa: E402 - Keras first
+from training.checkpoint import Checkpoint  # noqa: E402 - Keras first
+from training.config import TrainConfig  # noqa: E402 - Keras first
+from training.data import read_faces  # noqa: E402 - Keras first
 from training.networks import NETWORKS, build_network  # noqa: E402 - Keras first
 from training.predictors import KerasPredictor, LiteRtPredictor, predict  # noqa: E402 - Keras first
 
@@ -27,8 +30,6 @@ CROP = CropSpec(scale=1.1)
 
 @pytest.fixture
 def finished_run(tmp_path: Path, small_csv: Path, tiny_network: str) -> Path:
-    from training.config import TrainConfig
-
     config = TrainConfig(
         network=tiny_network,
         data=str(small_csv),
@@ -45,7 +46,8 @@ def finished_run(tmp_path: Path, small_csv: Path, tiny_network: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+# InceptionV3 is the paper's point of comparison; its 87 MB are for no edge device.
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"inception_v3"}))
 def test_keras_and_litert_agree(name: str) -> None:
     keras.utils.set_random_seed(3)
     network = build_network(name, 0.2)
@@ -61,7 +63,7 @@ def test_keras_and_litert_agree(name: str) -> None:
     content = convert.to_litert(network)
 
     logits = predict(LiteRtPredictor(name, content, InputSpec(height=48, width=48), "logits", 1.0), faces)
-    assert convert.largest_difference(network, logits, faces) <= convert.TOLERANCE
+    assert convert.largest_difference(network, logits, faces) <= convert.TOLERANCES["fp32"]
     assert not any(operator.startswith(("Flex", "CUSTOM")) for operator in convert.operators(content))
     assert "MUL" not in convert.operators(content)[2:], "batch normalisation was not folded"
 
@@ -72,6 +74,40 @@ def test_a_model_that_computes_something_else_is_refused(tiny_network: str) -> N
     logits = np.asarray(network.predict_on_batch(faces[..., None].astype(np.float32)))
     with pytest.raises(convert.ConversionError, match="differ by"):
         convert.largest_difference(network, logits + np.float32(1e-2), faces)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_smaller_file_says_what_it_costs_and_keeps_float_input_and_output(
+    precision: convert.Precision, finished_run: Path, tmp_path: Path
+) -> None:
+    full = export.export(finished_run, tmp_path / "full", "1", CROP, [], None)
+    preset = export.export(finished_run, tmp_path / "small", "1", CROP, [], None, precision)
+    content = (tmp_path / "small" / "model.tflite").read_bytes()
+    assert len(content) < (tmp_path / "full" / "model.tflite").stat().st_size
+    assert preset.input == full.input
+    assert preset.results["precision"] == precision
+    assert preset.results["accuracy_lost_against_fp32"] <= convert.MOST_LOSS
+    assert 0 < preset.results["largest_logit_difference_keras_litert"] <= convert.TOLERANCES[precision]
+    assert f"LiteRT {precision}" in (tmp_path / "small" / "card.md").read_text()
+    foreign = [name for name in convert.operators(content) if name.startswith(("Flex", "CUSTOM"))]
+    assert foreign == []
+
+
+def test_a_smaller_file_that_costs_too_much_is_refused_and_nothing_is_written(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.arange(200) % 7
+    exact = np.eye(7, dtype=np.float32)[labels]
+    worse = exact.copy()
+    worse[0] = np.roll(worse[0], 1)
+    assert convert.lost_accuracy(exact, worse, labels, "int8") == pytest.approx(0.005)
+    worse[1] = np.roll(worse[1], 1)
+    with pytest.raises(convert.ConversionError, match=r"int8 loses 1\.00 points"):
+        convert.lost_accuracy(exact, worse, labels, "int8")
+    monkeypatch.setattr(convert, "MOST_LOSS", -1.0)
+    with pytest.raises(convert.ConversionError, match="fp16 loses"):
+        export.export(finished_run, tmp_path / "models" / "tiny", "1", CROP, [], None, "fp16")
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_run_becomes_a_complete_folder(
@@ -100,6 +136,33 @@ def test_a_run_becomes_a_complete_folder(
     assert "PublicTest" in capsys.readouterr().out
 
 
+def test_the_record_says_which_weights_are_delivered(finished_run: Path) -> None:
+    config, checkpoint = TrainConfig.read(finished_run / "config.json"), Checkpoint.load(finished_run)
+    fixed = export.training_record(config, checkpoint, finished_run, None, 1.0)["protocol"]
+    assert "fixed cosine schedule, last averaged weights" in fixed
+    stopped = replace(config, early_stop_patience=5, schedule="plateau")
+    protocol = export.training_record(stopped, checkpoint, finished_run, None, 1.0)["protocol"]
+    assert "early stop after 5 epochs" in protocol
+    assert "weights of the epoch with the lowest" in protocol
+    assert "last averaged" not in protocol
+
+
+def test_the_record_says_what_a_run_began_with_and_not_where_it_lay(finished_run: Path) -> None:
+    config, checkpoint = TrainConfig.read(finished_run / "config.json"), Checkpoint.load(finished_run)
+    taught = replace(config, teaching="/somewhere/teacher.npz", start_from="/somewhere/models/slim_resnet")
+    started = load_model(MODELS_DIR / "slim_resnet").preset
+    record = export.training_record(taught, checkpoint, finished_run, started, 0.75)
+    assert record["started_from"] == f"slim_resnet {started.version}, sha256 {started.sha256}"
+    assert record["share_of_the_run"] == 0.75
+    assert "somewhere" not in json.dumps(record)
+
+
+def test_a_share_needs_a_model_to_share_with(finished_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(convert.ConversionError, match="nothing to blend with"):
+        export.export(finished_run, tmp_path / "models" / "tiny", "1", CROP, [], None, share=0.5)
+    assert not (tmp_path / "models").exists()
+
+
 def test_an_export_replaces_the_last_one_and_a_failed_one_leaves_it(finished_run: Path, tmp_path: Path) -> None:
     target = tmp_path / "models" / "tiny"
     export.export(finished_run, target, "1", CROP, [], None)
@@ -117,17 +180,14 @@ def test_an_export_replaces_the_last_one_and_a_failed_one_leaves_it(finished_run
 
 
 def test_what_is_delivered_are_the_averaged_weights(finished_run: Path, small_csv: Path) -> None:
-    from training.checkpoint import Checkpoint
-    from training.config import TrainConfig
-
     checkpoint = Checkpoint.load(finished_run)
     network = averaged_network(TrainConfig.read(finished_run / "config.json"), checkpoint)
     for variable in network.weights:
         if variable.path in checkpoint.averaged:
             np.testing.assert_array_equal(variable.numpy(), checkpoint.averaged[variable.path])
-    faces = read_fer2013(small_csv).pixels[:20]
+    faces = read_faces(small_csv).pixels[:20]
     in_memory = np.asarray(network.predict_on_batch(faces[..., None].astype(np.float32)))
-    from_file = predict(KerasPredictor.from_file(finished_run / "model.keras", 1.0, 0.0, "logits"), faces)
+    from_file = predict(KerasPredictor.from_file(finished_run / "model.keras"), faces)
     np.testing.assert_allclose(from_file, in_memory, atol=1e-5)
 
 

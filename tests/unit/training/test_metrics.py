@@ -62,3 +62,50 @@ def test_the_temperature_that_was_hidden_is_found(temperature: float, seed: int)
     assert metrics.negative_log_likelihood(logits * temperature, labels, found) <= (
         metrics.negative_log_likelihood(logits * temperature, labels) + 1e-9
     )
+
+
+def scores_and_labels(seed: int, count: int) -> tuple[metrics.Floats, metrics.Labels]:
+    random = np.random.default_rng(seed)
+    return random.dirichlet(np.ones(7), count), random.integers(0, 7, count)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 300), bins=st.integers(1, 20))
+def test_the_reliability_curve_holds_every_face_once(seed: int, count: int, bins: int) -> None:
+    probabilities, labels = scores_and_labels(seed, count)
+    confidence, share, counts = metrics.reliability(probabilities, labels, bins)
+    filled = counts > 0
+    assert counts.sum() == count
+    assert np.dot(np.nan_to_num(share), counts) / count == pytest.approx(metrics.accuracy(probabilities, labels))
+    edges = np.flatnonzero(filled) / bins
+    assert ((confidence[filled] >= edges - 1e-9) & (confidence[filled] <= edges + 1 / bins + 1e-9)).all()
+    error = metrics.expected_calibration_error(probabilities, labels, bins)
+    # Coarser bins let errors cancel, down to the gap of the means.
+    gap = abs(float(probabilities.max(axis=1).mean()) - metrics.accuracy(probabilities, labels))
+    assert gap - 1e-9 <= error <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 300))
+def test_the_risk_coverage_curve_ends_at_the_accuracy(seed: int, count: int) -> None:
+    probabilities, labels = scores_and_labels(seed, count)
+    curve = metrics.accuracy_by_coverage(probabilities, labels)
+    assert curve[-1] == pytest.approx(metrics.accuracy(probabilities, labels))
+    assert set(np.rint(np.diff(np.concatenate([[0], curve * np.arange(1, count + 1)]))).tolist()) <= {0.0, 1.0}
+
+
+def test_mcnemar_as_in_the_literature() -> None:
+    # The exact binomial test of 5 against 15 discordant pairs, e.g. R's binom.test(5, 20): 0.04139.
+    assert metrics.mcnemar(5, 15) == pytest.approx(0.041389, abs=1e-6)
+    assert metrics.mcnemar(0, 0) == 1
+    with pytest.raises(ValueError, match="0 or more"):
+        metrics.mcnemar(-1, 2)
+
+
+@settings(deadline=None)
+@given(one=st.integers(0, 1500), other=st.integers(0, 1500))
+def test_mcnemar_is_a_probability_whoever_comes_first(one: int, other: int) -> None:
+    p = metrics.mcnemar(one, other)
+    assert 0 <= p <= 1
+    assert p == metrics.mcnemar(other, one)
+    assert metrics.mcnemar(one + 1, other) <= p or one < other

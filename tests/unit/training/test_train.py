@@ -1,7 +1,10 @@
 """Whole runs of a tiny network: they learn, they stop and go on, they refuse what cannot work."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +12,15 @@ import pytest
 
 pytest.importorskip("keras", reason="training's tests need Keras: pip install -e .[train]")
 
-from training import train
+from training import metrics, train
 from training.augment import AugmentConfig
+from training.average import averaged_network
 from training.checkpoint import Checkpoint, CheckpointError
 from training.config import TrainConfig
 from training.data import DataError
-from training.run import Run
+from training.logs import Terminal
+from training.presets import PRESETS
+from training.run import Run, predict_logits
 
 GENTLE = AugmentConfig(gain=(1.0, 1.0), bias=0.0, erase=0.0)
 
@@ -132,7 +138,7 @@ def test_the_command_runs_resumes_and_explains(
     assert "nothing" not in capsys.readouterr().err
     shutil.rmtree(folder)
     assert train.main(["--run", str(folder), "--data", str(tmp_path / "absent.csv")]) == 1
-    assert "not a file" in capsys.readouterr().err
+    assert "does not exist; give" in capsys.readouterr().err
 
 
 def test_averaging_keeps_no_history_of_the_run(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
@@ -144,3 +150,82 @@ def test_averaging_keeps_no_history_of_the_run(tmp_path: Path, small_csv: Path, 
 def test_too_few_faces_for_a_batch_are_refused(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
     with pytest.raises(DataError, match="batch"):
         start(config_for(small_csv, tiny_network, batch_size=1000), tmp_path / "run")
+
+
+def test_a_machine_for_training_needs_keras_numpy_and_pillow_alone() -> None:
+    """Imported with everything else of the project's out of reach, as on a rented machine with an accelerator."""
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('cv2', 'pydantic', 'ai_edge_litert', 'sqlalchemy', 'structlog'):\n"
+        "            raise ImportError(name + ' is not there')\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import training.train\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("moment", ["between two steps", "while the checkpoint is written"])
+def test_an_interrupted_run_says_how_it_goes_on_and_reaches_the_same_result(
+    moment: str,
+    tmp_path: Path,
+    small_csv: Path,
+    tiny_network: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(
+        PRESETS, "tiny", config_for(small_csv, tiny_network, epochs=3, early_stop_patience=2, schedule="plateau")
+    )
+    arguments = ["--preset", "tiny", "--data", str(small_csv)]
+    assert train.main(["--run", str(tmp_path / "straight"), *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "model.keras has the weights of epoch" in shown
+
+    calls = 0
+    owner, name = (Terminal, "step_done") if moment == "between two steps" else (os, "fsync")
+    real = getattr(owner, name)
+    interrupted_call = 12 if moment == "between two steps" else 2
+
+    def interrupt(*values: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == interrupted_call:
+            raise KeyboardInterrupt
+        real(*values)
+
+    folder = tmp_path / "stopped"
+    with monkeypatch.context() as context:
+        context.setattr(owner, name, interrupt)
+        assert train.main(["--run", str(folder), *arguments]) == 130
+    assert f"--run {folder} --resume" in capsys.readouterr().err
+    assert Checkpoint.load(folder).epoch == 1
+    assert train.main(["--run", str(folder), "--resume"]) == 0
+
+    one, other = Checkpoint.load(tmp_path / "straight"), Checkpoint.load(folder)
+    assert one.result.keys() == other.result.keys()
+    for name, value in one.result.items():
+        np.testing.assert_allclose(value, other.result[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_run_that_may_stop_early_gives_its_best_weights(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
+    # So high a rate spoils what was learnt before.
+    config = config_for(small_csv, tiny_network, epochs=30, early_stop_patience=2, learning_rate=3.0, ema_decay=0.0)
+    run = start(config, tmp_path / "run")
+    run.train()
+    checkpoint = Checkpoint.load(tmp_path / "run")
+    assert checkpoint.complete
+    assert checkpoint.epoch < 30
+    losses = [record["held_out_loss"] for record in checkpoint.history]
+    assert losses.index(min(losses)) == len(losses) - 3
+    network = averaged_network(config, checkpoint)
+    loss = metrics.negative_log_likelihood(predict_logits(network, run.held_out.pixels), run.held_out.labels)
+    assert loss == pytest.approx(min(losses), rel=1e-4)
+    assert loss < losses[-1]
+
+
+def test_a_network_without_a_body_has_no_first_stage(tmp_path: Path, small_csv: Path, tiny_network: str) -> None:
+    with pytest.raises(DataError, match="only inception_v3"):
+        start(config_for(small_csv, tiny_network, top_epochs=1), tmp_path / "run")
