@@ -24,6 +24,7 @@ from shared.jpeg import with_comment
 from shared.messages import Detection, FrameInfo, decode_ack
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
+from tests.support.secure_broker import secure_broker
 
 DEVICE = "bench"
 DETECTIONS = 15_000
@@ -133,11 +134,44 @@ async def _measure(folder: Path) -> list[Result]:
                 own = await _rates(mqtt, goals, DETECTIONS, FRAMES)
             with _naive(mqtt, url):
                 naive = await _rates(mqtt, goals, DETECTIONS // 5, FRAMES // 5)
+        secure = await _measure_secure(folder / "secure", url)
+    plain = next(iter(own.values()))
+    tls = "through the deployed broker: TLS, passwords, access rules; baseline: the same without; goal: 1500/s"
+    return [
+        against("ingest under TLS: detections stored and acknowledged", secure, plain, "1/s", tls),
+        *_against_naive(own, naive, goals),
+    ]
+
+
+def _against_naive(own: dict[str, float], naive: dict[str, float], goals: dict[str, int]) -> list[Result]:
     note = "Mosquitto to Postgres and back; baseline: a row and a commit a message, nothing checked; goal: {}/s"
     return [
         against(f"ingest: {name} stored and acknowledged", own[name], naive[name], "1/s", note.format(goal))
         for name, goal in goals.items()
     ]
+
+
+async def _measure_secure(folder: Path, url: str) -> float:
+    with secure_broker(folder, DEVICE) as broker:
+        mqtt = broker.service("ingest")
+        assert mqtt.username is not None
+        assert mqtt.password is not None
+        health = free_port()
+        env = {
+            "EMOTION_MQTT__HOST": mqtt.host,
+            "EMOTION_MQTT__PORT": str(mqtt.port),
+            "EMOTION_MQTT__TLS": "true",
+            "EMOTION_MQTT__CA_FILE": str(mqtt.ca_file),
+            "EMOTION_MQTT__USERNAME": mqtt.username,
+            "EMOTION_MQTT__PASSWORD": mqtt.password.get_secret_value(),
+            "EMOTION_DATABASE__URL": url,
+            "EMOTION_HEALTH__PORT": str(health),
+        }
+        device = broker.settings(DEVICE)
+        with service("ingest", env=env, ready=f"http://127.0.0.1:{health}/readyz"):
+            async with _connected(device) as producer:
+                await producer.send(list(detections(device, 500)))
+                return await producer.send(list(detections(device, DETECTIONS)))
 
 
 async def _rates(mqtt: MqttSettings, names: Iterable[str], of_detections: int, of_frames: int) -> dict[str, float]:

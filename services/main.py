@@ -3,8 +3,11 @@
 Each service is imported by its own command, so that an image holds only what its service needs.
 """
 
+import os
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -23,6 +26,23 @@ app = typer.Typer(
 )
 models = typer.Typer(help="The model files.", no_args_is_help=True)
 app.add_typer(models, name="models")
+certs = typer.Typer(help="The private certificate authority of the cloud's broker.", no_args_is_help=True)
+app.add_typer(certs, name="certs")
+device = typer.Typer(help="Who may log in to the cloud's broker.", no_args_is_help=True)
+app.add_typer(device, name="device")
+
+SecretsFolder = Annotated[
+    Path, typer.Option("--folder", help="folder of the authority, the certificates and the broker's passwords")
+]
+Days = Annotated[int, typer.Option(min=1, max=3650, help="days that a certificate is valid")]
+BrokerHost = Annotated[str, typer.Option(help="host name of the cloud's broker, as its certificate has it")]
+BrokerPort = Annotated[int, typer.Option(min=1, max=65535, help="its TLS port")]
+PidFile = Annotated[
+    Path | None, typer.Option(help="the broker's pid file, where it runs on this machine: it is told to reload")
+]
+_SECRETS = Path("secrets")
+_DAYS = 397
+_RELOAD = "Have the broker read it: send it SIGHUP (`docker compose kill -s HUP broker`)."
 
 
 def _serve(service: str, settings: type[ServiceSettings], run: Callable[[Any], Coroutine[Any, Any, None]]) -> NoReturn:
@@ -36,6 +56,13 @@ def _serve(service: str, settings: type[ServiceSettings], run: Callable[[Any], C
 def _fail(command: str, error: EmotionEdgeError) -> NoReturn:
     print(f"emotion-edge {command}: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+def _tell(command: str, run: Callable[[], None]) -> None:
+    try:
+        run()
+    except EmotionEdgeError as error:
+        _fail(command, error)
 
 
 @app.command()
@@ -75,11 +102,84 @@ def web() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    back_to: Annotated[
+        str | None, typer.Option(help="take back what came after this schema, before going back to an older version")
+    ] = None,
+) -> None:
     """Bring the database to this version's tables; safe to run at any time."""
     from services.migrate import MigrateSettings, run
 
-    _serve("migrate", MigrateSettings, run)
+    _serve("migrate", MigrateSettings, partial(run, back_to=back_to))
+
+
+@app.command()
+def pause() -> None:
+    """On the device: stop its camera, until `emotion-edge resume` is given here. Nothing from afar undoes it."""
+    from services.pause import run_pause
+
+    _tell("pause", lambda: run_pause(pause=True))
+
+
+@app.command()
+def resume() -> None:
+    """On the device: lift the pause that was set here."""
+    from services.pause import run_pause
+
+    _tell("resume", lambda: run_pause(pause=False))
+
+
+@app.command()
+def retention() -> None:
+    """Drop what has been kept for long enough, once; ingest does it by itself every hour."""
+    from services.privacy import run_retention
+
+    _tell("retention", run_retention)
+
+
+@app.command()
+def erase(
+    device: Annotated[str | None, typer.Option(help="all of this device")] = None,
+    begin: Annotated[str | None, typer.Option("--from", help="captured at or after, as 2026-03-01T12:00:00Z")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="captured before; now, where it is not given")] = None,
+    item: Annotated[str | None, typer.Option("--id", help="one detection with its picture, or one picture")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Erase detections, pictures and refused messages for good, and show that nothing is left."""
+    from services.privacy import run_erase
+
+    _tell("erase", lambda: run_erase(device=device, begin=begin, end=end, item=item, yes=yes))
+
+
+@app.command()
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="so many of the newest entries")] = 100,
+    action: Annotated[str | None, typer.Option(help="only this action: view, watch, erase, retention, pause …")] = None,
+) -> None:
+    """Print who saw, paused or erased what."""
+    from services.privacy import run_audit
+
+    _tell("audit", lambda: run_audit(limit=limit, action=action))
+
+
+@app.command()
+def doctor(
+    service: Annotated[
+        list[str] | None,
+        typer.Argument(help="capture, classifier, ingest, web or migrate; default: those that are installed here"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print it for a program")] = False,
+) -> None:
+    """Say what is wrong here, and the command that mends it. Changes nothing; the exit code is 1 at a problem."""
+    from services.doctor.main import run_doctor
+
+    try:
+        status = run_doctor(service or (), as_json=as_json)
+    except EmotionEdgeError as error:
+        _fail("doctor", error)
+    sys.stdout.flush()
+    # Not sys.exit: that waits for threads of the resolver or a driver, which may never answer.
+    os._exit(status)
 
 
 @app.command()
@@ -125,6 +225,168 @@ def models_fetch() -> None:
     except EmotionEdgeError as error:
         _fail("models fetch", error)
     print(f"Face detector: {path}")
+
+
+@certs.command("make")
+def certs_make(
+    name: Annotated[list[str], typer.Option(help="host name or address by which clients reach the broker; repeatable")],
+    folder: SecretsFolder = _SECRETS,
+    days: Days = _DAYS,
+) -> None:
+    """Make the authority, where there is none, and the broker's certificate."""
+    from services.certs import Certificates
+
+    try:
+        Certificates(folder).make(name, days)
+    except EmotionEdgeError as error:
+        _fail("certs make", error)
+    print(f"The broker's files: {folder / 'broker'}")
+    print(f"Devices and services trust it by {folder / 'broker' / 'ca.pem'}, which is no secret.")
+    print(f"Keep {folder / 'authority' / 'ca.key'} to yourself, with a backup: it signs the next certificates.")
+
+
+@certs.command("client")
+def certs_client(
+    name: Annotated[str, typer.Argument(help="the client's user name: a device, or _ingest, _web")],
+    folder: SecretsFolder = _SECRETS,
+    days: Days = _DAYS,
+) -> None:
+    """Make a client's certificate, for a broker that asks for one (mutual TLS)."""
+    from services.certs import Certificates
+
+    try:
+        made = Certificates(folder).add_client(name, days)
+    except EmotionEdgeError as error:
+        _fail("certs client", error)
+    print(f"For {name}: {made}")
+
+
+@certs.command("renew")
+def certs_renew(
+    name: Annotated[
+        list[str] | None, typer.Option(help="new host names and addresses of the broker; default: as before")
+    ] = None,
+    folder: SecretsFolder = _SECRETS,
+    days: Days = _DAYS,
+    pid_file: PidFile = None,
+) -> None:
+    """Replace all certificates but the authority's: those who trust it need nothing new."""
+    from services.certs import Certificates
+    from services.device import reload_broker
+
+    try:
+        for path in Certificates(folder).renew(name or (), days):
+            print(f"Renewed: {path}")
+        if pid_file is not None:
+            reload_broker(pid_file)
+    except EmotionEdgeError as error:
+        _fail("certs renew", error)
+    if pid_file is None:
+        print(_RELOAD)
+
+
+@certs.command("show")
+def certs_show(folder: SecretsFolder = _SECRETS) -> None:
+    """Say when each certificate expires; the exit code is 1 where one needs something done."""
+    from services.certs import Certificates
+
+    now = datetime.now(UTC)
+    try:
+        shown = Certificates(folder, now).show()
+    except EmotionEdgeError as error:
+        _fail("certs show", error)
+    for one in shown:
+        names = f" ({', '.join(one.names)})" if one.names else ""
+        print(f"{one.what}{names}: valid until {one.expires:%Y-%m-%d}, {one.days_left(now)} days")
+        if one.problem is not None:
+            print(f"  {one.path} {one.problem}")
+    sys.exit(1 if any(one.problem for one in shown) else 0)
+
+
+@device.command("add")
+def device_add(
+    name: Annotated[str, typer.Argument(help="the device's name: small letters, digits, hyphens")],
+    host: BrokerHost,
+    port: BrokerPort = 8883,
+    ca_file: Annotated[
+        str | None, typer.Option(help="where ca.pem will lie on the device; default: it stands in the settings")
+    ] = None,
+    env_file: Annotated[Path | None, typer.Option(help="write the settings here instead of printing them")] = None,
+    folder: SecretsFolder = _SECRETS,
+    pid_file: PidFile = None,
+) -> None:
+    """Let a device log in. Its password is shown here, once, or written to the file."""
+    from services.device import PasswordFile, add_device, reload_broker, trusted_authority
+
+    try:
+        ca = trusted_authority(folder / "broker" / "ca.pem", ca_file)
+        text = add_device(PasswordFile(_passwords(folder)), name, env_file, host=host, port=port, ca=ca)
+        if env_file is None:
+            print(text, end="")
+        else:
+            print(f"Settings with the password: {env_file}. Bring it to the device.")
+        if pid_file is not None:
+            reload_broker(pid_file)
+    except EmotionEdgeError as error:
+        _fail("device add", error)
+    if pid_file is None:
+        print(_RELOAD, file=sys.stderr)
+
+
+@device.command("list")
+def device_list(folder: SecretsFolder = _SECRETS) -> None:
+    """Name the devices that may log in."""
+    from services.device import PasswordFile
+
+    try:
+        names = PasswordFile(_passwords(folder)).devices()
+    except EmotionEdgeError as error:
+        _fail("device list", error)
+    print("\n".join(names) if names else "No device may log in yet; `emotion-edge device add NAME` lets one in.")
+
+
+@device.command("remove")
+def device_remove(
+    name: Annotated[str, typer.Argument(help="the device's name")],
+    folder: SecretsFolder = _SECRETS,
+    pid_file: PidFile = None,
+) -> None:
+    """Let a device log in no more. When the broker reloads, it also ends the session that the device has."""
+    from services.device import PasswordFile, checked_name, reload_broker
+
+    try:
+        PasswordFile(_passwords(folder)).remove(checked_name(name))
+        if pid_file is not None:
+            reload_broker(pid_file)
+    except EmotionEdgeError as error:
+        _fail("device remove", error)
+    print(f"{name} may log in no more." if pid_file else f"{name} is removed, and still logged in. {_RELOAD}")
+
+
+@device.command("services")
+def device_services(
+    host: BrokerHost,
+    port: BrokerPort = 8883,
+    ca_file: Annotated[str, typer.Option(help="where ca.pem will lie for the services")] = "/run/secrets/ca.pem",
+    folder: SecretsFolder = _SECRETS,
+    pid_file: PidFile = None,
+) -> None:
+    """Give ingest and web new passwords of their own, written to FOLDER/ingest.env and FOLDER/web.env."""
+    from services.device import PasswordFile, add_services, reload_broker
+
+    try:
+        written = add_services(PasswordFile(_passwords(folder)), folder, host=host, port=port, ca_file=ca_file)
+        if pid_file is not None:
+            reload_broker(pid_file)
+    except EmotionEdgeError as error:
+        _fail("device services", error)
+    print("Settings with the passwords: " + ", ".join(str(path) for path in written))
+    if pid_file is None:
+        print(_RELOAD)
+
+
+def _passwords(folder: Path) -> Path:
+    return folder / "broker" / "passwords"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""JPEG bytes without decoding them: size, comment segments, splitting a stream. Pure.
+"""JPEG bytes without decoding them: size, wholeness, comment segments, splitting a stream. Pure.
 
 Marker layout after ITU-T T.81, annex B.
 """
 
+import re
 import struct
 from typing import Final
 
@@ -18,6 +19,12 @@ _MAX_COMMENT: Final = 65533
 MAX_JPEG_BYTES: Final = 8 * 1024 * 1024
 MAX_PIXELS: Final = 4096 * 4096
 """Accepted before a decoder is let near the bytes: 16 megapixels."""
+MAX_SEGMENTS: Final = 1000
+"""Before the first scan. A colour profile and maker's notes take some 300 at most; a million takes seconds to read."""
+MAX_SCANS: Final = 100
+"""Progressive pictures have ten. A decoder goes over all pixels for each, so a small file could keep it for long."""
+_MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+"""What ends entropy-coded data: neither a stuffed byte, nor a restart, nor fill."""
 
 
 def _segments(jpeg: bytes) -> list[tuple[int, int, int]]:
@@ -25,11 +32,14 @@ def _segments(jpeg: bytes) -> list[tuple[int, int, int]]:
     if not jpeg.startswith(SOI):
         raise BadPicture(f"not a JPEG: it begins with {jpeg[:4].hex() or 'nothing'}, expected ffd8")
     found: list[tuple[int, int, int]] = []
-    at = 2
+    at, steps = 2, 0
     while at + 4 <= len(jpeg):
         if jpeg[at] != 0xFF:
             raise BadPicture(f"damaged JPEG: no marker at byte {at}")
         marker = jpeg[at + 1]
+        steps += 1
+        if steps > MAX_SEGMENTS:
+            raise BadPicture(f"damaged JPEG: more than {MAX_SEGMENTS} segments before its picture data")
         if marker == 0xFF:  # fill byte
             at += 1
             continue
@@ -53,27 +63,56 @@ def picture_size(jpeg: bytes) -> tuple[int, int]:
     Raises:
         BadPicture: if it is not a JPEG, is cut off before its picture data, or has no size.
     """
-    for marker, start, end in _segments(jpeg):
-        if marker in _SOF and end - start >= 10:
-            height, width = struct.unpack_from(">HH", jpeg, start + 5)
-            if width == 0 or height == 0:
-                raise BadPicture(f"damaged JPEG: its size is {width}x{height}")
-            return width, height
-    raise BadPicture("damaged JPEG: it does not say its size")
+    sizes = [
+        struct.unpack_from(">HH", jpeg, start + 5)
+        for marker, start, end in _segments(jpeg)
+        if marker in _SOF and end - start >= 10
+    ]
+    if len(sizes) != 1:
+        raise BadPicture(f"damaged JPEG: it says its size {len(sizes)} times, expected once")
+    height, width = sizes[0]
+    if width == 0 or height == 0:
+        raise BadPicture(f"damaged JPEG: its size is {width}x{height}")
+    return width, height
 
 
 def check_picture(jpeg: bytes, *, max_bytes: int = MAX_JPEG_BYTES, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Refuse what must not reach a decoder; return width and height.
+    """Refuse what must not reach a decoder, or a table; return width and height.
 
     Raises:
-        BadPicture: not a JPEG, too many bytes, too many pixels.
+        BadPicture: not a JPEG, too many bytes, too many pixels or scans, or cut off: decoders fill what is missing
+            with grey and call it a success.
     """
     if len(jpeg) > max_bytes:
         raise BadPicture(f"picture of {len(jpeg)} bytes; at most {max_bytes} are accepted")
     width, height = picture_size(jpeg)
     if width * height > max_pixels:
         raise BadPicture(f"picture of {width}x{height} pixels; at most {max_pixels} pixels are accepted")
+    _check_scans(jpeg, _segments(jpeg)[-1][2])
     return width, height
+
+
+def _check_scans(jpeg: bytes, at: int) -> None:
+    """Go from marker to marker, from the end of the first scan's header to the end of the picture."""
+    scans = segments = 1
+    while (found := _MARKER_IN_SCAN.search(jpeg, at)) is not None:
+        marker, start = jpeg[found.start() + 1], found.start()
+        if marker == EOI[1]:
+            return
+        if marker in _SOF or marker == SOI[1]:
+            raise BadPicture(f"damaged JPEG: a second picture begins inside it, at byte {start}")
+        scans += marker == _SOS
+        segments += 1
+        if scans > MAX_SCANS or segments > MAX_SEGMENTS:
+            raise BadPicture(f"JPEG of more than {MAX_SCANS} scans; at most that many are accepted")
+        at = start + 2
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(jpeg[at : at + 2], "big")
+        if length < 2:
+            raise BadPicture(f"damaged JPEG: the segment at byte {start} is cut off")
+        at += length
+    raise BadPicture(f"damaged JPEG: it is cut off after {len(jpeg)} bytes, it has no end marker")
 
 
 def read_comment(jpeg: bytes) -> bytes | None:

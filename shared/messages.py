@@ -3,6 +3,9 @@
 All models are frozen. Readers ignore fields they do not know and reject a `schema` they do not know, so that a
 newer edge and an older cloud understand each other within a major version. Golden files under `tests/golden` pin
 the wire form of each; a change to one is a change of version.
+
+Whoever sends is not trusted: values are read as the JSON type they have and never converted, and everything that is
+stored is bounded by what its column holds, so that no message can break a reader.
 """
 
 import json
@@ -12,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -29,7 +33,13 @@ DEVICE_PATTERN: Final = r"^[a-z0-9-]{1,32}$"
 MAX_FACES: Final = 64
 """More faces than this in one frame is not a picture of people before a camera."""
 MAX_JSON_BYTES: Final = 256 * 1024
-_PROBABILITY_SUM_TOLERANCE: Final = 1e-3
+MAX_ID_BYTES: Final = 4 * MAX_JSON_BYTES
+"""A refused message larger than this is not searched for its id: parsing takes many times its size in memory."""
+PROBABILITY_SUM_TOLERANCE: Final = 1e-3
+_MOST: Final = 1e9
+"""Above any reading that is a measurement, and within what Postgres' `real` holds."""
+_TOLD_FIELD: Final = 100
+_TOLD_REASON: Final = 300
 
 
 def rfc3339(moment: datetime) -> str:
@@ -37,10 +47,33 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+def _storable_moment(value: datetime) -> datetime:
+    # Compared as it stands: near the ends of the calendar a conversion to UTC overflows.
+    if not 1970 <= value.year <= 2200:
+        raise ValueError("expected a year from 1970 to 2200; set the clock of the device")
+    return value
+
+
+def _storable_text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a zero byte is not text")
+    return value
+
+
+Timestamp = Annotated[
+    AwareDatetime,
+    AfterValidator(_storable_moment),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+]
 DeviceName = Annotated[str, Field(pattern=DEVICE_PATTERN)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Text = Annotated[str, Field(max_length=512)]
+Text = Annotated[str, Field(max_length=512), AfterValidator(_storable_text)]
+Name = Annotated[str, Field(max_length=64), AfterValidator(_storable_text)]
+"""A key of a reading."""
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""What JavaScript still counts exactly."""
+Side = Annotated[int, Field(gt=0, le=32767)]
+"""Pixels."""
 
 
 class Message(BaseModel):
@@ -91,7 +124,7 @@ class Emotions(Message):
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
         total = math.fsum(self.as_tuple())
-        if abs(total - 1.0) > _PROBABILITY_SUM_TOLERANCE:
+        if abs(total - 1.0) > PROBABILITY_SUM_TOLERANCE:
             raise ValueError(f"the seven probabilities sum to {total:.4f}, expected 1")
         return self
 
@@ -108,8 +141,8 @@ class Emotions(Message):
 class Quality(Message):
     """Whether a face can be read at all, and if not, why."""
 
-    size_px: int = Field(ge=0, description="shorter side of the face's box, pixels")
-    blur: float = Field(ge=0, description="variance of the Laplacian of the face at 64x64; small is blurred")
+    size_px: int = Field(ge=0, le=32767, description="shorter side of the face's box, pixels")
+    blur: float = Field(ge=0, le=_MOST, description="variance of the Laplacian of the face at 64x64; small is blurred")
     brightness: float = Field(ge=0, le=255, description="mean grey value of the face")
     yaw: float | None = Field(default=None, ge=-90, le=90, description="degrees turned sideways; null where unknown")
     ok: bool
@@ -152,12 +185,12 @@ class Detection(Versioned):
     seq: int = Field(ge=0, le=2**53, description="counts this device's detections within a boot, without gaps")
     captured_at: Timestamp
     source: Source
-    frame_number: int = Field(ge=0, le=2**53)
+    frame_number: Count
     frame_id: UUID | None = Field(default=None, description="the stored picture of this frame, if one was kept")
-    frame_size: tuple[Annotated[int, Field(gt=0, le=32767)], Annotated[int, Field(gt=0, le=32767)]]
+    frame_size: tuple[Side, Side]
     model: ModelRef
     faces: tuple[Face, ...] = Field(max_length=MAX_FACES)
-    latency_ms: dict[Annotated[str, Field(max_length=32)], Annotated[float, Field(ge=0)]] = Field(
+    latency_ms: dict[Name, Annotated[float, Field(ge=0, le=_MOST)]] = Field(
         default_factory=dict, max_length=16, description="milliseconds by stage: queue, decode, detect, classify, total"
     )
 
@@ -174,7 +207,7 @@ class FrameInfo(Versioned):
 
     device: DeviceName
     boot_id: UUID
-    frame_number: int = Field(ge=0, le=2**53)
+    frame_number: Count
     captured_at: Timestamp
     source: Source
     frame_id: UUID | None = Field(default=None, description="set on pictures that are kept")
@@ -184,7 +217,7 @@ class FrameInfo(Versioned):
 class LiveFace(Message):
     """The stabilised state of one person's face, for a screen."""
 
-    track_id: int = Field(ge=0)
+    track_id: Count
     region: Region
     emotion: Emotions = Field(description="smoothed over the last moments")
     shown: Shown
@@ -198,12 +231,12 @@ class Live(Versioned):
     captured_at: Timestamp
     boot_id: UUID
     source: Source
-    frame_number: int = Field(ge=0)
-    frame_size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    frame_number: Count
+    frame_size: tuple[Side, Side]
     faces: tuple[LiveFace, ...] = Field(max_length=MAX_FACES)
     recording: bool = Field(description="whether pictures are being stored")
-    fps: float = Field(ge=0, description="frames classified per second over the last seconds")
-    latency_ms: float = Field(ge=0, description="from capture to this message")
+    fps: float = Field(ge=0, le=_MOST, description="frames classified per second over the last seconds")
+    latency_ms: float = Field(ge=0, le=_MOST, description="from capture to this message")
 
 
 class Problem(Message):
@@ -214,7 +247,7 @@ class Problem(Message):
     next_step: Text = ""
 
 
-StatusValue = int | float | str | bool | None
+StatusValue = Annotated[int, Field(ge=-(2**53), le=2**53)] | float | Text | bool | None
 
 
 class Status(Versioned):
@@ -225,7 +258,7 @@ class Status(Versioned):
     state: Literal["starting", "online", "degraded", "finished", "paused", "offline"]
     at: Timestamp
     problems: tuple[Problem, ...] = Field(default=(), max_length=16)
-    values: dict[Annotated[str, Field(max_length=64)], StatusValue] = Field(
+    values: dict[Name, StatusValue] = Field(
         default_factory=dict, max_length=64, description="counters and readings by name"
     )
 
@@ -234,8 +267,8 @@ class Sampling(Message):
     """Which frames are kept as pictures. `off` keeps none: privacy mode."""
 
     mode: Literal["off", "on"] = "off"
-    every_s: float | None = Field(default=None, gt=0, description="keep one at least every so many seconds")
-    daily_cap: int | None = Field(default=None, ge=0, description="keep at most so many a day")
+    every_s: float | None = Field(default=None, gt=0, le=_MOST, description="keep one at least every so many seconds")
+    daily_cap: int | None = Field(default=None, ge=0, le=2**53, description="keep at most so many a day")
 
 
 class Desired(Versioned):
@@ -257,18 +290,20 @@ def decode(model: type[M], topic: str, payload: bytes | bytearray | str | None) 
     """Read one message.
 
     Raises:
-        BadMessage: naming the topic, the field and the reason, for whatever does not keep the contract: not JSON, NaN,
-            a missing field, a wrong type, an unknown schema version, too many bytes.
+        BadMessage: naming the topic, the field and the reason, for whatever does not keep the contract: not UTF-8, not
+            JSON, NaN, a field named twice, a missing field, a wrong type, an unknown schema version, too many bytes.
     """
-    data = _parse(topic, payload)
+    text = _text(topic, payload)
+    data = _parse(topic, text)
     if not isinstance(data, dict):
         raise BadMessage(topic, "", f"expected a JSON object, got {type(data).__name__}")
     if "schema" not in data:
         raise BadMessage(topic, "schema", "missing; expected 1")
-    if data["schema"] != 1:
+    if type(data["schema"]) is not int or data["schema"] != 1:
         raise BadMessage(topic, "schema", f"unknown version {str(data['schema'])[:40]!r}; this reader knows 1")
     try:
-        return model.model_validate(data)
+        # From the text again: only there a strict reader takes a string for a time or an id, and nothing else.
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise _as_bad_message(topic, error) from None
 
@@ -279,7 +314,7 @@ def decode_ack(topic: str, payload: bytes | bytearray | str | None) -> Ack:
     Raises:
         BadMessage: if it is not a JSON list of UUIDs.
     """
-    data = _parse(topic, payload)
+    data = _parse(topic, _text(topic, payload))
     if not isinstance(data, list):
         raise BadMessage(topic, "", f"expected a JSON list of ids, got {type(data).__name__}")
     try:
@@ -296,8 +331,11 @@ def encode_ack(ids: Ack | list[UUID]) -> bytes:
 def message_id(payload: bytes) -> UUID | None:
     """The `event_id` of a detection that could not be decoded, if one can still be read.
 
-    A rejected message is acknowledged only if its sender can recognise it; else it would be sent for ever.
+    A rejected message is acknowledged only if its sender can recognise it; else it would be sent for ever. One that is
+    larger than `MAX_ID_BYTES` is none that this project's devices make.
     """
+    if len(payload) > MAX_ID_BYTES:
+        return None
     try:
         data = json.loads(payload)
         return UUID(data["event_id"])
@@ -305,24 +343,44 @@ def message_id(payload: bytes) -> UUID | None:
         return None
 
 
-def _parse(topic: str, payload: bytes | bytearray | str | None) -> Any:
+def _text(topic: str, payload: bytes | bytearray | str | None) -> str:
     if payload is None:
         raise BadMessage(topic, "", "empty payload")
     if len(payload) > MAX_JSON_BYTES:
         raise BadMessage(topic, "", f"{len(payload)} bytes; at most {MAX_JSON_BYTES} are accepted")
     try:
-        return json.loads(payload, parse_constant=_refuse_constant)
+        return (payload.encode() if isinstance(payload, str) else payload).decode()
+    except UnicodeError:
+        raise BadMessage(topic, "", "not JSON: it is not UTF-8") from None
+
+
+def _parse(topic: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        raise BadMessage(topic, "", f"not JSON: {error}") from None
+        raise BadMessage(topic, "", f"not JSON: {_printable(str(error), _TOLD_REASON)}") from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers may take two different ones of two fields with one name."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is named twice")
+    return found
+
+
 def _as_bad_message(topic: str, error: ValidationError) -> BadMessage:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
+    field = ".".join(_printable(str(part), _TOLD_FIELD) for part in first["loc"])
     more = error.error_count() - 1
-    reason = first["msg"] + (f" (and {more} more)" if more else "")
-    return BadMessage(topic, field, reason)
+    reason = first["msg"].removeprefix("Value error, ") + (f" (and {more} more)" if more else "")
+    return BadMessage(topic, field[: 2 * _TOLD_FIELD], _printable(reason, _TOLD_REASON))
+
+
+def _printable(text: str, limit: int) -> str:
+    """At most `limit` characters of what a sender may have chosen, without those that steer a terminal or a log."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:limit])

@@ -6,16 +6,22 @@ block; what must not be lost goes through the outbox and its end-to-end acknowle
 """
 
 import asyncio
+import base64
+import binascii
 import math
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import aiomqtt
+from paho.mqtt.reasoncodes import ReasonCode
 
 from shared import logs
 from shared.backoff import Backoff
+from shared.broker_trouble import EXPIRES_SOON, expiry, is_login_refusal, login_refusal, tls_refusal
 from shared.errors import EmotionEdgeError, SettingsError
 from shared.settings import MqttSettings
 
@@ -24,8 +30,13 @@ Handler = Callable[[str, bytes], None]
 
 _STABLE_AFTER_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 10.0
+_SOCKET_OPTIONS: Final = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+"""Small messages leave at once: without it one that waits for its receipt takes 40 ms more."""
 _PENDING_IS_NORMAL: Final = 10_000
 """aiomqtt warns of more publishes at once than this; the uplink keeps a whole window on its way."""
+
+_REFUSED: Final = 128
+"""From here on a broker's codes are errors."""
 
 log = logs.get(__name__)
 
@@ -42,18 +53,29 @@ class Will:
     payload: bytes
 
 
-def _tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+def packet_bytes(topic: str, payload: bytes) -> int:
+    """The size on the wire of a message of QoS 1, as a broker's limit counts it; never less than it is."""
+    return 5 + 2 + len(topic.encode()) + 2 + len(payload)  # header, topic with its length, message id
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """What a connection to this broker is encrypted and checked with; None without TLS.
+
+    Raises:
+        SettingsError: if a TLS file cannot be used.
+    """
     if not settings.tls:
         return None
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
+        authority = base64.b64decode(settings.ca, validate=True) if settings.ca else None
+        context = ssl.create_default_context(cafile=settings.ca_file, cadata=authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.cert_file:
             context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, binascii.Error) as error:  # of which ssl.SSLError is one
         raise SettingsError(
             f"TLS files for broker {settings.host} cannot be used ({error}); "
-            "expected readable PEM files in mqtt.ca_file, mqtt.cert_file and mqtt.key_file"
+            "expected readable PEM files in ca_file, cert_file and key_file, or the authority itself in ca"
         ) from None
     return context
 
@@ -70,13 +92,19 @@ class MqttLink:
         self._settings = settings
         self._client_id = client_id
         self._will = will
-        self._tls = _tls_context(settings)
+        self._tls = tls_context(settings)
         self._handlers: list[tuple[str, int, Handler]] = []
         self._on_connect: list[Callable[[], None]] = []
         self._on_disconnect: list[Callable[[], None]] = []
         self._client: aiomqtt.Client | None = None
         self.connected = asyncio.Event()
         self.last_error: str | None = "not connected yet"
+        self.login_refused = False
+        """The broker's last answer to this client was that it may not log in."""
+        self.refused_topics: tuple[str, ...] = ()
+        """Subscriptions that the broker refused on this connection. Many brokers grant all and deliver nothing."""
+        self.certificate_expires: datetime | None = None
+        """When the broker's certificate, as it was last shown, expires; None without TLS."""
         self.connections = 0
 
     @property
@@ -119,16 +147,39 @@ class MqttLink:
         except (aiomqtt.MqttError, ValueError) as error:
             raise NotConnected(f"broker at {self.address} did not take a message on {topic}: {error}") from None
 
+    async def check(self, timeout_s: float = 10.0) -> None:
+        """Ask the broker something that it answers after all that it was sent before: a subscription that it has.
+
+        Some brokers confirm a message that is too large for them and hang up then; a confirmation alone does not say
+        that the connection outlived the message.
+
+        Raises:
+            NotConnected: if there is no connection or no answer.
+        """
+        client = self._client
+        if client is None or not self._handlers:
+            raise NotConnected(f"no connection to the broker at {self.address}: {self.last_error}")
+        topic_filter, qos, _ = self._handlers[0]
+        try:
+            async with asyncio.timeout(timeout_s):
+                await client.subscribe(topic_filter, qos, timeout=math.inf)
+        except TimeoutError:
+            raise NotConnected(f"broker at {self.address} did not answer within {timeout_s:g} s") from None
+        except (aiomqtt.MqttError, ValueError) as error:
+            raise NotConnected(f"broker at {self.address} did not answer: {error}") from None
+
     async def run(self) -> None:
         """Keep connected until cancelled."""
         backoff = Backoff(0.25, 15.0)
+        refused_backoff = Backoff(1.0, 60.0)  # nothing changes until a person does something
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
             try:
                 await self._one_connection()
             except aiomqtt.MqttError as error:
-                self.last_error = str(error) or type(error).__name__
+                self.last_error = self._in_words(error)
+                self.login_refused = is_login_refusal(_code(error))
             finally:
                 was_connected = self.connected.is_set()
                 self.connected.clear()
@@ -138,7 +189,9 @@ class MqttLink:
                         function()
             if was_connected and loop.time() - began > _STABLE_AFTER_S:
                 backoff.succeeded()
-            delay = backoff.next_delay()
+            if not self.login_refused:
+                refused_backoff.succeeded()
+            delay = (refused_backoff if self.login_refused else backoff).next_delay()
             log.warning(
                 "broker lost" if was_connected else "broker not reached",
                 broker=self.address,
@@ -161,13 +214,24 @@ class MqttLink:
             tls_context=self._tls,
             timeout=_CONNECT_TIMEOUT_S,
             max_inflight_messages=200,
+            socket_options=_SOCKET_OPTIONS,
         )
         client.pending_calls_threshold = _PENDING_IS_NORMAL
         async with client:
-            for topic_filter, qos, _ in self._handlers:
-                await client.subscribe(topic_filter, qos=qos)
+            self._look_at_certificate(client)
+            refused = [
+                topic_filter
+                for topic_filter, qos, _ in self._handlers
+                if any(_number(code) >= _REFUSED for code in await client.subscribe(topic_filter, qos))
+            ]
+            if refused:
+                log.error(
+                    "the broker refuses subscriptions; check its access rules", broker=self.address, topics=refused
+                )
+            self.refused_topics = tuple(refused)
             self._client = client
             self.last_error = None
+            self.login_refused = False
             self.connections += 1
             self.connected.set()
             log.info("broker connected", broker=self.address)
@@ -177,8 +241,34 @@ class MqttLink:
                 self._dispatch(message)
         self.last_error = "the connection was closed"
 
+    def _look_at_certificate(self, client: aiomqtt.Client) -> None:
+        sock = client._client.socket()
+        if not isinstance(sock, ssl.SSLSocket):
+            return
+        self.certificate_expires = expiry(sock.getpeercert())
+        if self.certificate_expires is not None and self.certificate_expires - datetime.now(UTC) <= EXPIRES_SOON:
+            log.warning(
+                "the broker's certificate expires soon; `emotion-edge certs renew` on its machine",
+                broker=self.address,
+                expires=self.certificate_expires.isoformat(),
+            )
+
+    def _in_words(self, error: aiomqtt.MqttError) -> str:
+        if is_login_refusal(_code(error)):
+            return login_refusal(self._settings.username)
+        # aiomqtt keeps the text of what was raised below it; the error itself is its context.
+        return tls_refusal(error.__context__, self._settings.host) or str(error) or type(error).__name__
+
     def _dispatch(self, message: aiomqtt.Message) -> None:
         payload = message.payload if isinstance(message.payload, bytes) else b""
         for topic_filter, _, handler in self._handlers:
             if message.topic.matches(topic_filter):
                 handler(message.topic.value, payload)
+
+
+def _code(error: aiomqtt.MqttError) -> int | None:
+    return _number(error.rc) if isinstance(error, aiomqtt.MqttCodeError) and error.rc is not None else None
+
+
+def _number(code: int | ReasonCode) -> int:
+    return code if isinstance(code, int) else int(code.value)

@@ -8,15 +8,19 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from shared.emotions import EMOTIONS
 from shared.errors import ModelError
+from shared.vision import calibrated
 
 PRESET_FILE: Final = "preset.json"
 DEFAULT_MODEL: Final = "slim_resnet"
 MODELS_DIR: Final = Path(__file__).resolve().parents[1] / "models"
 """The models that come with the project."""
+_PROBE_ROUNDING: Final = 1e-4
+"""The probe's probabilities are written with six decimals."""
 
 
 class _Part(BaseModel):
@@ -50,6 +54,14 @@ class CropSpec(_Part):
     shift_y: float = Field(default=0.0, ge=-1.0, le=1.0)
 
 
+class Probe(_Part):
+    """What the model gave for the picture of `shared.probe` when it was exported, through the preset's own scaling."""
+
+    output: tuple[float, ...] = Field(description="as the model gives it, in the order of the labels")
+    probabilities: tuple[float, ...] = Field(description="after the temperature")
+    tolerance: float = Field(gt=0, le=0.2, description="difference of a probability that is another CPU's rounding")
+
+
 class Preset(_Part):
     """Everything about a model but its weights."""
 
@@ -63,6 +75,7 @@ class Preset(_Part):
     labels: tuple[str, ...]
     output: Literal["logits", "probabilities"]
     temperature: float = Field(gt=0.05, lt=20.0, description="divides logits before softmax; fitted on validation data")
+    probe: Probe | None = Field(default=None, description="to check the above against the model; older files have none")
     training: dict[str, Any] = Field(default_factory=dict, description="data, protocol, seed, epochs, hardware, time")
     results: dict[str, Any] = Field(default_factory=dict, description="figures as measured, with split and interval")
 
@@ -77,6 +90,25 @@ class Preset(_Part):
     def _file_is_a_name(self) -> Self:
         if self.model_file in (".", ".."):
             raise ValueError("model_file must name a file in the model's folder")
+        return self
+
+    @model_validator(mode="after")
+    def _probe_fits(self) -> Self:
+        if self.probe is None:
+            return self
+        counts = {len(self.probe.output), len(self.probe.probabilities)}
+        if counts != {len(self.labels)}:
+            raise ValueError(
+                f"the model gave {min(counts)} to {max(counts)} numbers when it was exported, and there are "
+                f"{len(self.labels)} labels; the labels do not fit the model"
+            )
+        # Pure arithmetic, the same on every machine: nothing but the preset's own fields can make it differ.
+        found = calibrated(np.array(self.probe.output), self.output, self.temperature)
+        if not np.allclose(found, self.probe.probabilities, rtol=0, atol=_PROBE_ROUNDING):
+            raise ValueError(
+                f"temperature {self.temperature:g} (with output {self.output!r}) does not fit the model: the "
+                "probabilities that it gave when it was exported do not come out"
+            )
         return self
 
 

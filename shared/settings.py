@@ -1,7 +1,8 @@
 """The groups of settings that more than one service has. Each service's own stand in its `settings.py`.
 
-Values come from the environment (and from files in a secrets folder, for passwords); they are read once, in `main`,
-and passed down. Nothing here has a default password.
+Values come from the environment; from files of a variable's name in a secrets folder, where passwords belong; and from
+one file of such lines, `emotion.env` in that folder. The environment wins. They are read once, in `main`, and passed
+down. Nothing here has a default password.
 """
 
 import socket
@@ -9,7 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
 from shared.errors import SettingsError
 from shared.messages import DEVICE_PATTERN
@@ -17,6 +25,8 @@ from shared.topics import Topics
 
 ENV_PREFIX = "EMOTION_"
 SECRETS_DIR = Path("/run/secrets")
+SETTINGS_FILE = SECRETS_DIR / "emotion.env"
+"""Lines of EMOTION_…=…, as if they were exported; for passwords, which a container's environment would show."""
 _DEVICE_NAME_LENGTH = 32
 
 DeviceSetting = Annotated[str, StringConstraints(pattern=DEVICE_PATTERN)]
@@ -43,6 +53,11 @@ class MqttSettings(Group):
     password: SecretStr | None = Field(default=None, description="password")
     tls: bool = Field(default=False, description="speak TLS (1.2 or later) and check the broker's certificate")
     ca_file: Path | None = Field(default=None, description="certificate authority to trust instead of the system's")
+    ca: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9+/]+={0,2}$",
+        description="the same authority's certificate itself, in place of its file: the base64 of its PEM in one line",
+    )
     cert_file: Path | None = Field(default=None, description="this client's certificate, where the broker asks for one")
     key_file: Path | None = Field(default=None, description="this client's private key")
     keepalive_s: int = Field(default=15, ge=5, le=600, description="seconds after which a silent link is dead")
@@ -52,8 +67,8 @@ class MqttSettings(Group):
 
     @model_validator(mode="after")
     def _tls_files_need_tls(self) -> Self:
-        if not self.tls and (self.ca_file or self.cert_file or self.key_file):
-            raise ValueError("ca_file, cert_file and key_file are used with TLS only; set tls to true")
+        if not self.tls and (self.ca_file or self.ca or self.cert_file or self.key_file):
+            raise ValueError("ca_file, ca, cert_file and key_file are used with TLS only; set tls to true")
         return self
 
     @property
@@ -97,13 +112,28 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
+        env_file=SETTINGS_FILE,
+        dotenv_filtering="only_existing",  # one file may serve several services
         frozen=True,
         extra="forbid",
-        secrets_dir=str(SECRETS_DIR) if SECRETS_DIR.is_dir() else None,
     )
 
     log: LogSettings = Field(default_factory=LogSettings, description="logging")
     health: HealthSettings = Field(default_factory=HealthSettings, description="health and metrics endpoint")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """In code, the environment, files such as /run/secrets/emotion_mqtt__password, lines of emotion.env there."""
+        # Not pydantic's own source of secrets, which knows no groups: it would pass over the file in this example.
+        files = NestedSecretsSettingsSource(file_secret_settings, secrets_dir=SECRETS_DIR, secrets_dir_missing="ok")
+        return init_settings, env_settings, files, dotenv_settings
 
 
 class EdgeSettings(ServiceSettings):
@@ -129,11 +159,26 @@ def load(settings: type[S], **values: Any) -> S:
     """
     try:
         return settings(**values)
+    except (UnreadableSettings, OSError) as error:
+        # Their texts name the variable or the file, not what it holds.
+        raise SettingsError(f"settings cannot be read: {error}; docs/settings.md lists every setting.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(
+            f"a file in {SECRETS_DIR} is not text (UTF-8); keep only secrets that are text there"
+        ) from None
     except ValidationError as error:
         lines = []
         for item in error.errors(include_url=False, include_context=False):
             variable = ENV_PREFIX + "__".join(str(part) for part in item["loc"]).upper()
-            secret = any(word in variable for word in ("PASSWORD", "SECRET", "URL", "TOKEN"))
-            shown = "" if secret or isinstance(item["input"], dict) else f" is {item['input']!r}"
+            shown = f" is {item['input']!r}" if _may_be_shown(variable, item) else ""
             lines.append(f"{variable}{shown}: {item['msg']}")
         raise SettingsError("; ".join(lines) + ". docs/settings.md lists every setting.") from None
+
+
+def _may_be_shown(variable: str, item: ErrorDetails) -> bool:
+    """Whether the value of a setting that does not fit is surely no secret."""
+    if item["type"] == "extra_forbidden":  # misspelt, perhaps a password's name
+        return False
+    if any(word in variable for word in ("PASSWORD", "SECRET", "URL", "TOKEN", "SOURCE")):
+        return False
+    return isinstance(item["input"], str | int | float) and "@" not in str(item["input"])

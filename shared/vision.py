@@ -4,12 +4,15 @@ numpy arrays in, new numpy arrays out; inputs are never modified. Resizing is ar
 bilinear when growing, which is what both sides see.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from shared.preset import CropSpec, InputSpec
+if TYPE_CHECKING:  # training cuts faces too, on machines that have NumPy but not what settings are checked with
+    from shared.preset import CropSpec, InputSpec
 
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -32,12 +35,20 @@ def crop_square(box: Box, crop: CropSpec) -> tuple[float, float, float]:
 def crop_face(grey: Grey, box: Box, crop: CropSpec, size: tuple[int, int]) -> Grey:
     """Cut the face in `box` out of `grey` (H, W) and scale it to `size` (height, width); uint8.
 
-    Parts of the square outside the picture repeat its border. Each output pixel is the mean of bilinear samples on a
-    grid fine enough that no input pixel is skipped.
+    Parts of the square outside the picture repeat its border.
+    """
+    return cut_square(grey, crop_square(box, crop), size)
+
+
+def cut_square(grey: Grey, square: tuple[float, float, float], size: tuple[int, int]) -> Grey:
+    """The `square` (left, top, side) of `grey` (H, W) scaled to `size` (height, width); uint8.
+
+    Parts outside the picture repeat its border. Each output pixel is the mean of bilinear samples on a grid fine enough
+    that no input pixel is skipped.
     """
     if grey.ndim != 2 or grey.dtype != np.uint8:
         raise ValueError(f"expected a grey uint8 picture (H, W), got shape {grey.shape} of {grey.dtype}")
-    left, top, side = crop_square(box, crop)
+    left, top, side = square
     height, width = size
     across = _axis_weights(left, side, width, grey.shape[1])
     down = _axis_weights(top, side, height, grey.shape[0])

@@ -83,6 +83,11 @@ class Mosquitto:
             else:
                 return
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """kill -9, as a power cut would."""
         if self._process is not None:

@@ -15,6 +15,7 @@ from services.capture.settings import CaptureSettings
 from services.classifier.settings import ClassifierSettings
 from services.ingest.settings import IngestSettings
 from services.migrate import MigrateSettings
+from services.privacy import PrivacySettings
 from services.web.settings import WebSettings
 from shared.messages import Desired, Detection, FrameInfo, Live, Status, Versioned
 from shared.settings import ENV_PREFIX, ServiceSettings
@@ -26,6 +27,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "ingest": IngestSettings,
     "web": WebSettings,
     "migrate": MigrateSettings,
+    "retention, erase, audit": PrivacySettings,
 }
 MESSAGES: dict[str, tuple[type[Versioned], str]] = {
     "detection": (Detection, "`emotion/<device>/detections`, QoS 1"),
@@ -43,8 +45,9 @@ def settings_page() -> str:
         "# Settings",
         "",
         "Written from the code by `make docs`. Every service reads the environment variables of its table; a variable",
-        "means the same in each. Passwords can also come from files of the variable's name in `/run/secrets`.",
-        "`.env.example` holds those that are usually changed.",
+        "means the same in each. Files of a variable's name in `/run/secrets` count too, and so do lines of the same",
+        "form in `/run/secrets/emotion.env`: for passwords, which do not belong into a container's environment.",
+        "The environment wins.",
     ]
     for service, settings in SERVICES.items():
         lines += ["", f"## {service}", "", "| variable | default | what |", "| --- | --- | --- |"]

@@ -16,6 +16,7 @@ from shared import logs
 from shared.health import serve_health
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected, Will
+from shared.mqtt_metrics import measure_links
 
 STATUS_EVERY_S = 10.0
 _SHORTEST_S = 0.25
@@ -30,7 +31,8 @@ async def run(settings: CaptureSettings, *, open_source: Opener = open_source) -
     `open_source` opens the source on the reading thread; a test gives its own in place of hardware.
 
     Raises:
-        SettingsError: if the source is none that is known, or the health endpoint's port is taken.
+        SettingsError: if the source is none that is known, the data folder cannot be read, or the health endpoint's
+            port is taken.
     """
     spec = parse_source(settings.source)
     topics = settings.mqtt.topics
@@ -40,11 +42,13 @@ async def run(settings: CaptureSettings, *, open_source: Opener = open_source) -
     boot_id = uuid.uuid7()
     will = Will(status_topic, offline(settings.device, datetime.now(UTC)).to_json())
     link = MqttLink(settings.mqtt, will=will)
+    measure_links(metrics, {"edge": link})
     session = Session(settings, functools.partial(open_source, spec, settings), link, report, metrics, boot_id)
     link.subscribe(topics.desired(settings.device), session.on_desired, qos=1)
     if settings.pace == "fast":
         link.subscribe(topics.live(settings.device), session.on_live)
     link.on_connect(report.changed.set)
+    await session.pause.load()
     log.info("capture starts", device=settings.device, source=spec.name, broker=link.address, boot_id=str(boot_id))
 
     def readiness() -> dict[str, str]:
@@ -59,6 +63,7 @@ async def run(settings: CaptureSettings, *, open_source: Opener = open_source) -
         try:
             async with asyncio.TaskGroup() as work:
                 work.create_task(session.run(), name="session")
+                work.create_task(session.pause.run(), name="pause")
                 work.create_task(_tell_status(link, status_topic, report), name="status")
                 work.create_task(serve_health(settings.health, metrics, readiness), name="health")
         finally:

@@ -17,7 +17,7 @@ from shared.errors import BadPicture
 from shared.slots import Newest
 
 READ_AHEAD: Final = 3
-"""Frames of a recording that are read before they are due."""
+"""Frames of a recording that are read before they are due; of a live source, before the loop has seen them."""
 STOP_S: Final = 1.5
 """Seconds that a thread gets to end before it is abandoned."""
 _POLL_S: Final = 0.2
@@ -28,9 +28,10 @@ log = logs.get(__name__)
 class Reader:
     """Opens, reads and closes one source on one daemon thread.
 
-    Of a live source the newest frame is held and older ones are dropped and counted; a recording waits until its
-    frames are taken. A read that never returns cannot be ended from outside, so its thread is abandoned: it ends by
-    itself if the read returns, and nothing that it still reads is used.
+    Of a live source the newest frame is held and older ones are dropped and counted, and it is read no faster than the
+    loop sees its frames, or a busy loop would never be done with them; a recording waits until its frames are taken.
+    A read that never returns cannot be ended from outside, so its thread is abandoned: it ends by itself if the read
+    returns, and nothing that it still reads is used.
 
     `on_read` is called on the loop for each picture that was read, good or bad, and returns its number.
     """
@@ -60,6 +61,10 @@ class Reader:
         self._source: FrameSource | None = None
         self._active_at = time.monotonic()
         self.thread = threading.Thread(target=self._work, name="capture-source", daemon=True)
+
+    @property
+    def _is_live(self) -> bool:
+        return self._source is not None and self._source.live
 
     @property
     def dropped(self) -> int:
@@ -108,7 +113,8 @@ class Reader:
         if isinstance(item, SourceTrouble):
             raise item
         self._active_at = time.monotonic()
-        self._room.release()
+        if not self._is_live:
+            self._room.release()
         return item
 
     async def stop(self) -> bool:
@@ -146,7 +152,7 @@ class Reader:
 
     def _read_all(self, source: FrameSource) -> None:
         while not self._stopping.is_set():
-            if not source.live and not self._room.acquire(timeout=_POLL_S):
+            if not self._room.acquire(timeout=_POLL_S):
                 continue
             began = time.monotonic()
             try:
@@ -177,6 +183,8 @@ class Reader:
         if self._stopping.is_set():
             return
         self._active_at = time.monotonic()
+        if self._is_live:
+            self._room.release()
         number = self._on_read()
         self._newest.put(
             Frame(number, picture.jpeg, picture.width, picture.height, captured_at, at_s, picture.passthrough)
@@ -185,10 +193,10 @@ class Reader:
     def _on_bad(self, reason: str) -> None:
         if self._stopping.is_set():
             return
-        if self._source is not None and not self._source.live:
+        self._room.release()
+        if not self._is_live:
             # A live source that gives nothing but bad pictures is as good as silent.
             self._active_at = time.monotonic()
-            self._room.release()
         self._on_read()
         self._on_rejected(reason)
 

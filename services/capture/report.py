@@ -16,7 +16,7 @@ _REJECTED_TOLD_S: Final = 60.0
 
 Phase = Literal["starting", "online", "degraded", "finished", "paused"]
 Counter = Literal["read", "sent", "dropped", "rejected", "unsent"]
-Topic = Literal["source", "picture", "desired", "classifier"]
+Topic = Literal["source", "picture", "desired", "classifier", "pause", "release"]
 
 
 class Report:
@@ -33,6 +33,7 @@ class Report:
         self.phase: Phase = "starting"
         self.counts: dict[Counter, int] = {"read": 0, "sent": 0, "dropped": 0, "rejected": 0, "unsent": 0}
         self.source: Source | None = None
+        self.paused_by: str | None = None
         self.reopens = 0
         self.stuck_reads = 0
         self.unconfirmed = 0
@@ -131,6 +132,34 @@ class Report:
         self._desired_total.inc()
         self.tell("desired", Problem(title="A message with wishes could not be read", cause=reason[:512]))
 
+    def paused(self, by: str | None, trouble: str | None) -> None:
+        """Who wants capture to stand still, and why that might be forgotten."""
+        if by != self.paused_by:
+            self.paused_by = by
+            self.changed.set()
+        if trouble is None:
+            self.clear("pause")
+        else:
+            self.tell(
+                "pause",
+                Problem(
+                    title="A pause might not be kept",
+                    cause=f"its mark cannot be read or written: {trouble}"[:512],
+                    next_step="Let this program write its data folder, or make room on the disk",
+                ),
+            )
+
+    def not_released(self) -> None:
+        """Capture is paused, and the source's driver has not let go of the camera."""
+        self.tell(
+            "release",
+            Problem(
+                title="The camera may still be on",
+                cause="capture is paused and takes no pictures, but the camera's driver hangs and was not closed",
+                next_step="Unplug the camera or cover it",
+            ),
+        )
+
     def tell(self, topic: Topic, problem: Problem) -> None:
         """A problem, in the place of an earlier one on the same topic."""
         if self._problems.get(topic) != problem:
@@ -162,6 +191,7 @@ class Report:
         last = self._last
         return {
             "source": self.name,
+            "paused_by": self.paused_by,
             "kind": self.source.kind if self.source else None,
             "fps": self._fps(),
             "width": last.width if last else None,

@@ -10,6 +10,7 @@ from uuid import UUID
 from services.capture.encode import Preparer
 from services.capture.frames import Frame, FrameSource, OpenSource, SourceTrouble
 from services.capture.pacing import Pacer, Window
+from services.capture.pause import Pause
 from services.capture.reader import Reader
 from services.capture.report import Report
 from services.capture.settings import CaptureSettings
@@ -20,6 +21,7 @@ from shared.jpeg import with_comment
 from shared.messages import Desired, FrameInfo, Live, decode
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected
+from shared.slots import wait_at_most
 
 STABLE_S: Final = 10.0
 """A source that gave frames for so long is opened again at once when it fails."""
@@ -48,6 +50,7 @@ class Session:
         metrics: Metrics,
         boot_id: UUID,
     ) -> None:
+        self.pause = Pause(settings.data_dir, self._pause_changed)
         self._settings = settings
         self._open_source = open_source
         self._link = link
@@ -72,7 +75,7 @@ class Session:
     def on_desired(self, topic: str, payload: bytes) -> None:
         """Take a person's wishes; those that are not for capture are passed over."""
         if not payload:  # a retained message was taken back
-            self._set_paused(False)
+            self.pause.wish(False)
             return
         try:
             desired = self._own(decode(Desired, topic, payload), topic)
@@ -82,7 +85,7 @@ class Session:
             return
         self._report.clear("desired")
         if desired.paused is not None:
-            self._set_paused(desired.paused)
+            self.pause.wish(desired.paused)
 
     def on_live(self, topic: str, payload: bytes) -> None:
         """The classifier is done with a frame."""
@@ -121,8 +124,9 @@ class Session:
             raise BadMessage(topic, "device", f"is {desired.device!r}, expected {self._settings.device!r}")
         return desired
 
-    def _set_paused(self, paused: bool) -> None:
-        if paused:
+    def _pause_changed(self) -> None:
+        self._report.paused(self.pause.by, self.pause.trouble)
+        if self.pause.paused:
             self._running.clear()
             # A recording is held where it is; a camera is closed, so that its light goes out.
             if not self._recording:
@@ -135,7 +139,11 @@ class Session:
         if self._running.is_set():
             return
         self._report.enter("paused")
-        log.info("capture paused")
+        log.info("capture paused", by=self.pause.by)
+        while any(reader.thread.is_alive() for reader in self._stuck) and not self._running.is_set():
+            self._report.not_released()
+            await wait_at_most(self._running, _TELL_EVERY_S)
+        self._report.clear("release")
         await self._running.wait()
         self._pacer.resync()
         self._report.enter("starting")

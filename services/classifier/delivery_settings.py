@@ -25,3 +25,10 @@ class UplinkSettings(Group):
     resend_after_s: float = Field(
         default=10.0, gt=0, le=3600, description="seconds after which a message that was not stored is sent again"
     )
+    max_packet_bytes: int = Field(
+        default=2_000_000,
+        ge=300_000,  # every detection fits
+        le=268_435_455,  # MQTT's own limit
+        description="largest message that the cloud's broker takes (its max_packet_size), bytes; "
+        "a larger picture stays in the outbox and is told of",
+    )

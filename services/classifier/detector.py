@@ -10,18 +10,20 @@ from services.classifier.faces import Bgr, Detector, FaceBox
 from services.classifier.settings import DetectorChoice
 from services.classifier.yunet_file import FETCH_COMMAND, YUNET_PATH, yunet_problem
 from shared import logs
+from shared.detection import (
+    HAAR_LEAST_FACE,
+    HAAR_NEIGHBOURS,
+    HAAR_SCALE,
+    LEAST_SIDE,
+    YUNET_NMS,
+    YUNET_TOP_K,
+    shrunk,
+)
 from shared.errors import ModelError
 from shared.messages import MAX_FACES, Problem
 
-_NMS_THRESHOLD: Final = 0.3
-_TOP_K: Final = 500
-_LEAST_SIDE: Final = 16
-"""Smaller pictures hold no face that could be read, and OpenCV's detectors do not accept them all."""
 _MOST_OF_FRAME: Final = 2.0
 """A face's box is at most so many times as large, or so far out, as the frame's longer side."""
-_HAAR_SCALE: Final = 1.1
-_HAAR_NEIGHBOURS: Final = 5
-_HAAR_LEAST_FACE: Final = 30
 _HAAR_SCORE: Final = 0.5
 """The cascade gives no score; half says that it is not known to be good."""
 
@@ -35,7 +37,7 @@ class YuNet:
 
     def __init__(self, file: Path, *, score: float, max_side: int) -> None:
         try:
-            self._net: Any = cv2.FaceDetectorYN.create(str(file), "", (320, 320), score, _NMS_THRESHOLD, _TOP_K)
+            self._net: Any = cv2.FaceDetectorYN.create(str(file), "", (320, 320), score, YUNET_NMS, YUNET_TOP_K)
         except cv2.error as error:
             raise ModelError(
                 f"{file} cannot be used by OpenCV {cv2.__version__} ({str(error).splitlines()[0]}); "
@@ -46,14 +48,12 @@ class YuNet:
 
     def detect(self, bgr: Bgr) -> list[FaceBox]:
         height, width = bgr.shape[:2]
-        if min(height, width) < _LEAST_SIDE:
+        if min(height, width) < LEAST_SIDE:
             return []
-        shrink = min(1.0, self._max_side / max(height, width))
         picture: Any = bgr
-        if shrink < 1.0:
-            size = max(_LEAST_SIDE, round(width * shrink)), max(_LEAST_SIDE, round(height * shrink))
+        size = shrunk(width, height, self._max_side)
+        if size != (width, height):
             picture = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-        size = (picture.shape[1], picture.shape[0])
         if size != self._size:
             self._net.setInputSize(size)
             self._size = size
@@ -96,16 +96,15 @@ class Haar:
 
     def detect(self, bgr: Bgr) -> list[FaceBox]:
         height, width = bgr.shape[:2]
-        if min(height, width) < _LEAST_SIDE:
+        if min(height, width) < LEAST_SIDE:
             return []
-        shrink = min(1.0, self._max_side / max(height, width))
         grey: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-        if shrink < 1.0:
-            size = max(_LEAST_SIDE, round(width * shrink)), max(_LEAST_SIDE, round(height * shrink))
+        size = shrunk(width, height, self._max_side)
+        if size != (width, height):
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         across, down = width / grey.shape[1], height / grey.shape[0]
         found = self._cascade.detectMultiScale(
-            cv2.equalizeHist(grey), _HAAR_SCALE, _HAAR_NEIGHBOURS, minSize=(_HAAR_LEAST_FACE, _HAAR_LEAST_FACE)
+            cv2.equalizeHist(grey), HAAR_SCALE, HAAR_NEIGHBOURS, minSize=(HAAR_LEAST_FACE, HAAR_LEAST_FACE)
         )
         faces = [FaceBox(x * across, y * down, w * across, h * down, _HAAR_SCORE) for x, y, w, h in np.asarray(found)]
         return sorted(faces, key=lambda face: -face.w * face.h)[:MAX_FACES]

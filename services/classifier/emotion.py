@@ -12,7 +12,8 @@ from shared.emotions import EMOTIONS
 from shared.errors import ModelError
 from shared.messages import ModelRef
 from shared.preset import Preset, load_model
-from shared.vision import Box, Grey, calibrated, crop_face, to_input
+from shared.probe import check_probe
+from shared.vision import Box, Floats, Grey, calibrated, crop_face, to_input
 
 
 class EmotionModel:
@@ -26,7 +27,8 @@ class EmotionModel:
         """Load and check `folder`.
 
         Raises:
-            ModelError: the folder cannot be used; or the model's tensors are not those that its preset describes.
+            ModelError: the folder cannot be used; or its preset does not fit the model, by the tensors' shapes or by
+                what the model gives for the probe's picture.
         """
         model = load_model(folder)
         self.preset: Preset = model.preset
@@ -40,6 +42,7 @@ class EmotionModel:
                 "export it again with `python -m training.export`"
             ) from None
         self._input, self._output = self._checked_tensors(folder)
+        check_probe(self.preset, self._run)
 
     def _checked_tensors(self, folder: Path) -> tuple[int, int]:
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
@@ -73,11 +76,16 @@ class EmotionModel:
         """Calibrated probabilities (N, 7) of faces that `crop` has cut."""
         outputs = np.empty((len(crops), len(EMOTIONS)), np.float32)
         for row, face in zip(outputs, crops, strict=True):
-            self._interpreter.set_tensor(self._input, to_input(face, self.preset.input))
-            self._interpreter.invoke()
-            row[:] = self._interpreter.get_tensor(self._output)[0]
+            row[:] = self._run(to_input(face, self.preset.input))[0]
         if not np.isfinite(outputs).all():
             raise ModelError(
                 f"model {self.ref.name} {self.ref.version} gave numbers that are not finite; use another model"
             )
         return calibrated(outputs, self.preset.output, self.preset.temperature)
+
+    def _run(self, tensor: Floats) -> Floats:
+        """The output (1, 7) for one input tensor."""
+        self._interpreter.set_tensor(self._input, tensor)
+        self._interpreter.invoke()
+        output: Floats = self._interpreter.get_tensor(self._output)
+        return output

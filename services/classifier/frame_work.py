@@ -230,7 +230,8 @@ def _info(arrival: Arrival) -> FrameInfo:
     try:
         info = messages.decode(FrameInfo, arrival.topic, comment)
     except BadMessage as error:
-        raise RejectedFrame("comment", f"the picture's comment does not keep the contract: {error}") from None
+        reason: RejectReason = "clock" if error.field == "captured_at" else "comment"
+        raise RejectedFrame(reason, f"the picture's comment does not keep the contract: {error}") from None
     if info.device != arrival.device:
         raise RejectedFrame(
             "device",

@@ -26,6 +26,7 @@ from shared.health import serve_health
 from shared.messages import Desired, Detection, Problem, Status, StatusValue
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected, Will
+from shared.mqtt_metrics import measure_links
 from shared.settings import MqttSettings
 from shared.slots import Newest, wait_at_most
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
@@ -335,6 +336,9 @@ class Classifier:
             missing["broker"] = f"no connection to {self._link.address}: {self._link.last_error}"
         if self._outbox.problem is not None:
             missing["outbox"] = self._outbox.problem
+        refusal = self._uplink.refusal()
+        if refusal is not None:
+            missing["cloud"] = refusal
         return missing
 
     async def finish(self) -> None:
@@ -384,6 +388,7 @@ async def run(settings: ClassifierSettings) -> None:
             uplink_status = UplinkStatus(uplink, cloud, topics, device, relay.status_values)
             brokers.append((cloud, settings.cloud))
             between = {"relay": relay.run, "uplink status": uplink_status.run}
+        measure_links(metrics, dict(zip(("edge", "cloud"), (each for each, _ in brokers), strict=False)))
         service = Classifier(
             settings,
             metrics,

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from services.classifier import outbox_recovery
 from services.classifier.delivery_settings import OutboxSettings
-from services.classifier.outbox_file import Change, Item, Kind, OutboxFile, set_aside
+from services.classifier.outbox_file import Change, Item, Kind, OutboxFile
 from shared import logs
 from shared.errors import EmotionEdgeError, SettingsError
 from shared.metrics import Metrics
@@ -61,6 +62,8 @@ class Outbox:
         self.path = path
         self.dropped_detections = 0
         self.dropped_frames = 0
+        self.evicted_frames = 0
+        """Pictures that gave way after they had been committed, ever; it survives a restart."""
         self.problem: str | None = None
         """What keeps the outbox from growing up to its quota, in words; None while nothing does."""
         self.filled = asyncio.Event()
@@ -79,7 +82,9 @@ class Outbox:
         self._bytes_gauge = metrics.gauge("outbox_bytes", "Bytes of the messages that wait for the cloud.")
         self._dropped_counter = metrics.counter("outbox_dropped", "Messages dropped for want of space.", ["kind"])
         self._commit_seconds = metrics.seconds("outbox_commit", "One durable commit.")
-        self._damaged_counter = metrics.counter("outbox_damaged", "Damaged outbox files set aside.")
+        self._damaged_counter = metrics.counter(
+            "outbox_damaged", "Damaged outbox files of which the readable part was kept."
+        )
         for kind in Kind:
             self._items_gauge.labels(kind.name.lower())
             self._dropped_counter.labels(kind.name.lower())
@@ -164,31 +169,42 @@ class Outbox:
     def _open_file(self) -> OutboxFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            outbox_recovery.finish(self.path)
             return OutboxFile(self.path, self._settings.max_mb)
         except OSError as error:
             raise SettingsError(
                 f"the outbox {self.path} cannot be used ({error.strerror}); expected a folder that can be written to"
             ) from None
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise SettingsError(
-                    f"the outbox {self.path} is in use by another program; stop it or give this one another path"
-                ) from None
-            raise SettingsError(
-                f"the outbox {self.path} cannot be used ({error}); "
-                "expected a file that can be written to, on a local disk with free space"
-            ) from None
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
+            if not outbox_recovery.is_damage(self.path, error):
+                raise self._unusable(error) from None
             damage = str(error)
-        aside = set_aside(self.path)
+        try:
+            recovered = outbox_recovery.recover(self.path, self._settings.max_mb)
+            file = OutboxFile(self.path, self._settings.max_mb)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
         self._damaged_counter.inc()
         log.error(
-            "the outbox is damaged; it was set aside and a new one begun. What the cloud had not stored is in "
-            "the old file, which `sqlite3 FILE .recover` may still read",
-            file=str(aside),
+            "the outbox is damaged; what could be read of it goes on in a new one. The old file was set aside: what "
+            "else it holds, `sqlite3 FILE .recover` may still read",
+            file=str(recovered.aside),
             error=damage,
+            detections=recovered.detections,
+            frames=recovered.frames,
+            unreadable=recovered.unreadable,
         )
-        return OutboxFile(self.path, self._settings.max_mb)
+        return file
+
+    def _unusable(self, error: sqlite3.Error) -> SettingsError:
+        if "locked" in str(error):
+            return SettingsError(
+                f"the outbox {self.path} is in use by another program; stop it or give this one another path"
+            )
+        return SettingsError(
+            f"the outbox {self.path} cannot be used ({error}); "
+            "expected a file that can be written to, on a local disk with free space"
+        )
 
     def _next_batch(self) -> tuple[list[_Request], bool]:
         """All that waits, up to a batch's bounds; waits for the first."""
@@ -265,6 +281,7 @@ class Outbox:
         self._depth = OutboxDepth(file.items[Kind.DETECTION], file.items[Kind.FRAME], sum(file.bytes))
         self.dropped_detections += change.dropped[Kind.DETECTION]
         self.dropped_frames += change.dropped[Kind.FRAME]
+        self.evicted_frames = file.evicted_frames
         self._bytes_gauge.set(sum(file.bytes))
         for kind in Kind:
             self._items_gauge.labels(kind.name.lower()).set(file.items[kind])

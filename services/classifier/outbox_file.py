@@ -28,7 +28,8 @@ _RESERVE_PAGES: Final = 32
 """Kept free below the quota, so that deleting always works."""
 _ITEM_PAGES: Final = 6
 """What an item may need beside its payload: b-tree pages of the table and its two indexes that split."""
-_EVICT_AT_ONCE: Final = 8
+_MAX_SEQ: Final = 2**53
+"""Near the largest integer SQLite would give out no more; no device gets there."""
 _SCHEMA: Final = """
 CREATE TABLE item (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -38,6 +39,13 @@ CREATE TABLE item (
 );
 CREATE INDEX item_kind_seq ON item (kind, seq);
 """
+_EVICTED: Final = """
+CREATE TABLE IF NOT EXISTS evicted (
+    kind INTEGER PRIMARY KEY,
+    items INTEGER NOT NULL
+);
+"""
+"""What was committed and then gave way is counted in the transaction that took it out: no crash hides it."""
 
 
 class Kind(IntEnum):
@@ -64,6 +72,7 @@ class Change:
     items: list[int]
     bytes: list[int]
     dropped: list[int]
+    evicted_frames: int = 0
 
     @staticmethod
     def none() -> "Change":
@@ -82,16 +91,18 @@ class OutboxFile:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
         try:
             self._prepare()
+            counted = self._counted()
         except BaseException:
             self._db.close()
             raise
         self.items = [0, 0]
         self.bytes = [0, 0]
-        for kind, count, total in self._db.execute(
-            "SELECT kind, count(*), sum(length(payload)) FROM item GROUP BY kind"
-        ):
+        for kind, count, total in counted:
             self.items[kind] = count
             self.bytes[kind] = total
+        row = self._db.execute("SELECT items FROM evicted WHERE kind = ?", (Kind.FRAME,)).fetchone()
+        self.evicted_frames: int = row[0] if row else 0
+        """Frames that gave way after they had been committed, since the file was begun."""
         with contextlib.suppress(sqlite3.Error):  # a full disk is met again, and told, by the first put
             self.look_for_space()
 
@@ -107,7 +118,12 @@ class OutboxFile:
         db.execute(f"PRAGMA journal_size_limit={_SPARE_BYTES}")
         db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         db.execute(f"PRAGMA max_page_count={self._quota_pages}")
-        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        db.execute(
+            "BEGIN IMMEDIATE"
+        )  # a damaged header may let only readers in; better known now than at the first put
+        db.execute("ROLLBACK")
+        # Not the quick one: only this compares the columns with the indexes, and finds a kind or an id that changed.
+        found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -120,6 +136,27 @@ class OutboxFile:
                 f"the outbox was written by another version of this program (format {version}, this one reads "
                 f"{_VERSION}); run that version until the outbox is empty, or move the file away"
             )
+        db.execute(_EVICTED)
+
+    def _counted(self) -> list[tuple[int, int, int]]:
+        """Kind, items and bytes; raises DatabaseError where there are values that no outbox writes."""
+        # A damaged header may let only readers in: better known now than at the first put. This changes nothing.
+        self._db.execute("DELETE FROM item WHERE seq = -1")
+        unfit: int = self._db.execute(
+            "SELECT count(*) FROM item WHERE kind NOT IN (0, 1) OR typeof(id) <> 'blob' OR length(id) <> 16 "
+            "OR typeof(payload) <> 'blob' OR seq NOT BETWEEN 0 AND ?",
+            (_MAX_SEQ,),
+        ).fetchone()[0]
+        unfit += self._db.execute(
+            "SELECT count(*) FROM sqlite_sequence WHERE typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?",
+            (_MAX_SEQ,),
+        ).fetchone()[0]
+        unfit += self._db.execute(
+            "SELECT count(*) FROM evicted WHERE typeof(items) <> 'integer' OR items NOT BETWEEN 0 AND ?", (_MAX_SEQ,)
+        ).fetchone()[0]
+        if unfit:
+            raise sqlite3.DatabaseError(f"{unfit} rows hold values that no outbox writes")
+        return self._db.execute("SELECT kind, count(*), sum(length(payload)) FROM item GROUP BY kind").fetchall()
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # closing tidies; whatever it cannot do, the next start does
@@ -144,6 +181,7 @@ class OutboxFile:
         for kind in Kind:
             self.items[kind] += change.items[kind]
             self.bytes[kind] += change.bytes[kind]
+        self.evicted_frames += change.evicted_frames
         return results, change
 
     def do_without_space(self) -> None:
@@ -207,22 +245,28 @@ class OutboxFile:
         frame_bytes = self.bytes[Kind.FRAME] + change.bytes[Kind.FRAME]
         if missing * _PAGE_BYTES > frame_bytes:
             return False
-        while missing > 0:
+        self._evict_frames(change, needed)
+        return self._free_pages() >= needed
+
+    def _evict_frames(self, change: Change, needed: int) -> None:
+        """Take out the oldest frames until so many pages are free or no frame is left."""
+        before = change.evicted_frames
+        while self._free_pages() < needed:
             oldest = self._db.execute(
-                "SELECT seq, length(payload) FROM item WHERE kind = ? ORDER BY seq LIMIT ?",
-                (Kind.FRAME, _EVICT_AT_ONCE),
-            ).fetchall()
-            if not oldest:
-                return False
-            for seq, length in oldest:
-                self._db.execute("DELETE FROM item WHERE seq = ?", (seq,))
-                change.items[Kind.FRAME] -= 1
-                change.bytes[Kind.FRAME] -= length
-                change.dropped[Kind.FRAME] += 1
-                missing = needed - self._free_pages()
-                if missing <= 0:
-                    break
-        return True
+                "SELECT seq, length(payload) FROM item WHERE kind = ? ORDER BY seq LIMIT 1", (Kind.FRAME,)
+            ).fetchone()
+            if oldest is None:
+                break
+            seq, length = oldest
+            self._db.execute("DELETE FROM item WHERE seq = ?", (seq,))
+            change.items[Kind.FRAME] -= 1
+            change.bytes[Kind.FRAME] -= length
+            change.dropped[Kind.FRAME] += 1
+            change.evicted_frames += 1
+        self._db.execute(
+            "INSERT INTO evicted VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET items = items + excluded.items",
+            (Kind.FRAME, change.evicted_frames - before),
+        )
 
     def delete(self, change: Change, ids: Iterable[UUID]) -> int:
         deleted = 0

@@ -11,14 +11,13 @@ from services.classifier.emotion import EmotionModel
 from services.classifier.faces import Bgr, Detector, FaceBox, ReadFace, Reading
 from services.classifier.quality import assess
 from shared.errors import BadPicture
-from shared.jpeg import EOI, check_picture
+from shared.jpeg import check_picture
 from shared.messages import MAX_FACES
 from shared.vision import Floats, Grey
 
 MAX_SIDE: Final = 32767
 """Longest side that a detection can name."""
 _LOOK_SIDE: Final = 12
-_TAIL: Final = 1024
 _OPENCV_THREADS: Final = 2
 
 
@@ -31,9 +30,6 @@ def decode(jpeg: bytes) -> Bgr:
     width, height = check_picture(jpeg)
     if max(width, height) > MAX_SIDE:
         raise BadPicture(f"picture of {width}x{height} pixels; a side may have at most {MAX_SIDE}")
-    # Decoders fill what is missing with grey and call it a success. Some cameras pad behind the end marker.
-    if jpeg.rfind(EOI, max(0, len(jpeg) - _TAIL)) < 0:
-        raise BadPicture(f"damaged JPEG: it is cut off after {len(jpeg)} bytes, it has no end marker")
     try:
         bgr: Any = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from services.classifier.delivery_settings import OutboxSettings, UplinkSettings
+from shared.detection import MAX_SIDE, YUNET_SCORE
 from shared.preset import DEFAULT_MODEL, MODELS_DIR
 from shared.settings import EdgeSettings, Group, MqttSettings
 
@@ -50,10 +51,10 @@ class ClassifierSettings(EdgeSettings):
         default="auto", description="face detector; auto: YuNet where its file is there, else the Haar cascade"
     )
     detector_score: float = Field(
-        default=0.7, gt=0, lt=1, description="least score at which YuNet's find counts as a face"
+        default=YUNET_SCORE, gt=0, lt=1, description="least score at which YuNet's find counts as a face"
     )
     detector_max_side: int = Field(
-        default=480, ge=64, le=4096, description="larger frames are scaled down to this side for detection, pixels"
+        default=MAX_SIDE, ge=64, le=4096, description="larger frames are scaled down to this side for detection, pixels"
     )
     sampling: SamplingSettings = Field(default_factory=SamplingSettings, description="which frames are kept")
     empty_interval_s: float = Field(

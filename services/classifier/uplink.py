@@ -7,28 +7,35 @@ topic, which ingest publishes after its commit. Until then it is sent again: aft
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from services.classifier.delivery_settings import UplinkSettings
 from services.classifier.outbox import Outbox, OutboxError
 from services.classifier.outbox_file import Item, Kind
+from services.classifier.uplink_problems import UplinkFacts, all_problems, refusal
 from services.classifier.window import Flight, Window
 from shared import logs
 from shared.backoff import Backoff
 from shared.errors import BadMessage
 from shared.messages import Problem, StatusValue, decode_ack
 from shared.metrics import Metrics
-from shared.mqtt import MqttLink, NotConnected
-from shared.slots import wait_at_most
+from shared.mqtt import MqttLink, NotConnected, packet_bytes
+from shared.slots import Budget, wait_at_most
 from shared.topics import Topics
 
 _READ_ITEMS: Final = 256
 _READ_BYTES: Final = 2 * 1024 * 1024
+_ON_THE_WIRE_BYTES: Final = 256 * 1024
+"""Handed to the connection and not yet taken by the broker: behind no more than this does live data ever wait."""
 _BROKER_TAKES_WITHIN_S: Final = 60.0
 _BREAKS_UNTIL_PARKED: Final = 3
 _PARKED_FOR_S: Final = 600.0
-_SILENCE_IS_TOLD_AFTER_S: Final = 60.0
+_OVERTAKEN_UNTIL_PARKED: Final = 5
+_SILENCE_IS_TOLD_AFTER: Final = 6
+"""Resend times without a confirmation."""
 
 log = logs.get(__name__)
 
@@ -50,14 +57,22 @@ class Uplink:
         self._topics = topics
         self._device = device
         self._window = Window(settings.window, settings.window_mb * 1024 * 1024, settings.resend_after_s)
+        self._silence_s = settings.resend_after_s * _SILENCE_IS_TOLD_AFTER
+        self._park_unconfirmed_s = settings.resend_after_s * _SILENCE_IS_TOLD_AFTER
+        self._max_packet_bytes = settings.max_packet_bytes
         self._read: dict[Kind, deque[Item]] = {kind: deque() for kind in Kind}
         self._read_up_to = dict.fromkeys(Kind, 0)
         self._connection = 0
         self._careful = False
         self._confirmations_before = -1
         self._sending: set[asyncio.Task[None]] = set()
+        self._wire = Budget(_ON_THE_WIRE_BYTES)
         self._parked: dict[UUID, tuple[Item, float]] = {}
         """What the broker hangs up at (too large for it, as a rule), and when it is tried again."""
+        self._unconfirmed: dict[UUID, tuple[Item, float]] = {}
+        """What the cloud does not confirm while it confirms what was sent later, and when it is tried again."""
+        self._too_large = 0
+        self._told: frozenset[str] = frozenset()
         self._confirmed: list[UUID] = []
         self._confirmed_some = asyncio.Event()
         # One event wakes the sender, whatever happened: something was put, confirmed, or the link came back.
@@ -71,10 +86,16 @@ class Uplink:
         self._resent_counter = metrics.counter("uplink_resent", "Messages sent again.")
         self._error_counter = metrics.counter("uplink_publish_errors", "Messages that the broker did not take.")
         self._bad_counter = metrics.counter("uplink_bad_acks", "Acknowledgements that could not be read.")
+        self._too_large_counter = metrics.counter("uplink_too_large", "Pictures larger than what the broker takes.")
         in_flight = metrics.gauge("uplink_in_flight", "Messages sent and not yet stored in the cloud.")
         in_flight.set_function(lambda: len(self._window))
         parked = metrics.gauge("uplink_parked", "Messages put aside because the broker hangs up at them.")
         parked.set_function(lambda: len(self._parked))
+        unconfirmed = metrics.gauge("uplink_unconfirmed", "Messages put aside because they alone are not confirmed.")
+        unconfirmed.set_function(lambda: len(self._unconfirmed))
+        silent = metrics.gauge("uplink_silent", "1 while the cloud confirms none of what it is sent.", ["kind"])
+        for kind in Kind:
+            silent.labels(kind.name.lower()).set_function(partial(self._is_silent, kind))
         link.subscribe(topics.ack(device), self._on_ack, qos=1)
         link.on_connect(self._wake.set)
 
@@ -100,62 +121,62 @@ class Uplink:
             "outbox_bytes": depth.bytes,
             "outbox_dropped_detections": self._outbox.dropped_detections,
             "outbox_dropped_frames": self._outbox.dropped_frames,
+            "outbox_evicted_frames": self._outbox.evicted_frames,
             "uplink_in_flight": len(self._window),
             "uplink_acked": self._acked,
             "uplink_resent": self._resent,
             "uplink_parked": len(self._parked),
+            "uplink_unconfirmed": len(self._unconfirmed),
+            "uplink_too_large": self._too_large,
             "uplink_connected": self._link.connected.is_set(),
         }
 
     def problems(self) -> tuple[Problem, ...]:
         """What a person should know about the way to the cloud."""
-        found: list[Problem] = []
-        waiting = self._window.waiting_s(self._loop.time())
-        if not self._link.connected.is_set():
-            found.append(
-                Problem(
-                    title="The cloud's broker is out of reach",
-                    cause=f"{self._link.address}: {self._link.last_error}"[:512],
-                    next_step="Nothing is lost while the outbox has room. Check the network and the broker's address.",
-                )
-            )
-        elif waiting > _SILENCE_IS_TOLD_AFTER_S:
-            found.append(
-                Problem(
-                    title="The cloud does not confirm what it is sent",
-                    cause=f"The broker at {self._link.address} takes messages, but for {waiting:.0f} s none was "
-                    "confirmed as stored.",
-                    next_step="See whether ingest and its database run, and whether this device's broker user may "
-                    f"write to {self._topics.detections(self._device)} and read {self._topics.ack(self._device)}.",
-                )
-            )
-        if self._parked:
-            largest = max(len(item.payload) for item, _ in self._parked.values())
-            found.append(
-                Problem(
-                    title="The cloud's broker hangs up at some messages",
-                    cause=f"{len(self._parked)} messages, the largest of {largest} bytes, are kept and tried again.",
-                    next_step="See whether the broker's size limit (max_packet_size) is large enough for pictures.",
-                )
-            )
-        if self._outbox.problem is not None:
-            found.append(
-                Problem(
-                    title="The outbox cannot be written to",
-                    cause=self._outbox.problem[:512],
-                    next_step="Free some space on this device's disk, or see whether the disk still works.",
-                )
-            )
-        elif self._outbox.dropped_detections or self._outbox.dropped_frames:
-            found.append(
-                Problem(
-                    title="The outbox was full",
-                    cause=f"{self._outbox.dropped_frames} frames and {self._outbox.dropped_detections} detections "
-                    "were dropped since the start.",
-                    next_step="Bring the cloud back into reach, or give the outbox more space (outbox.max_mb).",
-                )
-            )
-        return tuple(found)
+        return all_problems(self._facts(), datetime.now(UTC))
+
+    def refusal(self) -> str | None:
+        """What a person has to mend before the cloud stores anything, in words."""
+        problem = refusal(self._facts())
+        return None if problem is None else f"{problem.title}: {problem.cause}"
+
+    def _facts(self) -> UplinkFacts:
+        now = self._loop.time()
+        link, outbox = self._link, self._outbox
+        return UplinkFacts(
+            broker=link.address,
+            connected=link.connected.is_set(),
+            link_error=link.last_error,
+            login_refused=link.login_refused,
+            refused_topics=link.refused_topics,
+            certificate_expires=link.certificate_expires,
+            silent_s={kind: self._window.waiting_s(kind, now) for kind in Kind if self._is_silent(kind)},
+            topics={
+                Kind.DETECTION: self._topics.detections(self._device),
+                Kind.FRAME: self._topics.frames(self._device, "+"),
+            },
+            ack_topic=self._topics.ack(self._device),
+            parked=len(self._parked),
+            largest_parked_bytes=max((len(item.payload) for item, _ in self._parked.values()), default=0),
+            unconfirmed=len(self._unconfirmed),
+            too_large=self._too_large,
+            max_packet_bytes=self._max_packet_bytes,
+            outbox_problem=outbox.problem,
+            dropped_detections=outbox.dropped_detections,
+            dropped_frames=outbox.dropped_frames,
+        )
+
+    def _is_silent(self, kind: Kind) -> bool:
+        return self._window.waiting_s(kind, self._loop.time()) > self._silence_s
+
+    def _tell_changes(self) -> None:
+        """Log the problems that are new, and those that are gone."""
+        problems = {problem.title: problem for problem in self.problems()}
+        for title in problems.keys() - self._told:
+            log.warning(title, cause=problems[title].cause, next_step=problems[title].next_step)
+        for title in self._told - problems.keys():
+            log.info("no longer so", problem=title)
+        self._told = frozenset(problems)
 
     async def _send(self, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -165,14 +186,22 @@ class Uplink:
                 self._connection = self._link.connections
                 self._begin_connection(tasks)
             if not self._careful:
-                self._publish_all(tasks, self._window.due(self._loop.time()))
-                self._try_parked_again(tasks)
+                self._publish_all(tasks, self._without_overtaken(self._window.due(self._loop.time())))
+                self._try_again(tasks, self._parked)
+                self._try_again(tasks, self._unconfirmed)
                 try:
                     await self._fill(tasks)
                 except OutboxError as error:
                     log.warning("the outbox cannot be read", error=str(error))
-            wait_s = self._window.next_due_in(self._loop.time())
-            await wait_at_most(self._wake, wait_s)
+            await wait_at_most(self._wake, self._next_look_in())
+            self._tell_changes()
+
+    def _next_look_in(self) -> float | None:
+        now = self._loop.time()
+        aside = (again_at for _, again_at in (*self._parked.values(), *self._unconfirmed.values()))
+        waits = [max(1.0, again_at - now) for again_at in aside]  # there may be no room for it yet
+        due = self._window.next_due_in(now)
+        return min(waits if due is None else [*waits, due], default=None)
 
     def _begin_connection(self, tasks: asyncio.TaskGroup) -> None:
         for task in self._sending:  # those of the connection that is gone
@@ -192,7 +221,7 @@ class Uplink:
         for flight in flights:
             if flight.item.id in self._window:  # it may have been confirmed meanwhile
                 self._count_sending(flight)
-                await self._publish(flight)
+                await self._publish(flight, alone=True)
                 if not self._link.connected.is_set():
                     return
         self._careful = False
@@ -215,11 +244,28 @@ class Uplink:
             )
         return flights
 
-    def _try_parked_again(self, tasks: asyncio.TaskGroup) -> None:
+    def _without_overtaken(self, flights: list[Flight]) -> list[Flight]:
+        """Put aside, for a time, what is not confirmed while others are: it must not keep its place from them."""
+        for flight in [flight for flight in flights if flight.overtaken >= _OVERTAKEN_UNTIL_PARKED]:
+            item = flight.item
+            self._window.take_out(flight)
+            flights.remove(flight)
+            self._unconfirmed[item.id] = (item, self._loop.time() + self._park_unconfirmed_s)
+            log.error(
+                "the cloud does not confirm a message but later ones; it stays in the outbox and is tried again later",
+                broker=self._link.address,
+                id=str(item.id),
+                kind=item.kind.name.lower(),
+                bytes=len(item.payload),
+                sent=flight.sendings,
+            )
+        return flights
+
+    def _try_again(self, tasks: asyncio.TaskGroup, aside: dict[UUID, tuple[Item, float]]) -> None:
         now = self._loop.time()
-        for item_id, (item, again_at) in list(self._parked.items()):
+        for item_id, (item, again_at) in list(aside.items()):
             if again_at <= now and self._window.has_room_for(item):
-                del self._parked[item_id]
+                del aside[item_id]
                 self._publish_all(tasks, [self._window.add(item)])
 
     async def _fill(self, tasks: asyncio.TaskGroup) -> None:
@@ -241,18 +287,38 @@ class Uplink:
             if item is None:
                 return
             self._read[item.kind].popleft()
-            self._publish_all(tasks, [self._window.add(item)])
+            if not self._is_too_large(item):
+                self._publish_all(tasks, [self._window.add(item)])
+
+    def _is_too_large(self, item: Item) -> bool:
+        """Whether the broker would hang up at `item`: it is not sent, and the outbox keeps it for one that takes it."""
+        size = packet_bytes(self._topic_of(item), item.payload)
+        if size <= self._max_packet_bytes:
+            return False
+        self._too_large += 1
+        self._too_large_counter.inc()
+        log.error(
+            "a picture is larger than what the cloud's broker takes; it is not sent and stays in the outbox",
+            id=str(item.id),
+            bytes=size,
+            max_packet_bytes=self._max_packet_bytes,
+        )
+        return True
+
+    def _topic_of(self, item: Item) -> str:
+        if item.kind is Kind.DETECTION:
+            return self._topics.detections(self._device)
+        return self._topics.frames(self._device, item.id)
 
     def _publish_all(self, tasks: asyncio.TaskGroup, flights: list[Flight]) -> None:
-        # Tasks start in the order in which they are made, and each hands its message over before it waits: the
-        # messages leave in order without waiting for one another.
+        # Tasks start in the order in which they are made, and each hands its message over, or stands in line to, before
+        # it waits: the messages leave in order without waiting for one another.
         for flight in flights:
             self._count_sending(flight)
             self._start(tasks, self._publish(flight))
 
     def _count_sending(self, flight: Flight) -> None:
         flight.sendings += 1
-        flight.handed_over = True
         self._sent_counter.inc()
         if flight.sendings > 1:
             self._resent += 1
@@ -263,15 +329,14 @@ class Uplink:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _publish(self, flight: Flight) -> None:
+    async def _publish(self, flight: Flight, *, alone: bool = False) -> None:
         item = flight.item
-        topic = (
-            self._topics.detections(self._device)
-            if item.kind is Kind.DETECTION
-            else self._topics.frames(self._device, item.id)
-        )
         try:
-            await self._link.publish(topic, item.payload, qos=1, timeout_s=_BROKER_TAKES_WITHIN_S)
+            async with self._wire.taken(len(item.payload)):
+                flight.handed_over = True
+                await self._link.publish(self._topic_of(item), item.payload, qos=1, timeout_s=_BROKER_TAKES_WITHIN_S)
+            if alone:
+                await self._link.check(_BROKER_TAKES_WITHIN_S)
         except NotConnected:  # the link tells about itself; the item is sent again, at the latest after a reconnect
             self._error_counter.inc()
             if not self._link.connected.is_set():
@@ -288,6 +353,7 @@ class Uplink:
         self._window.confirm(ids, self._loop.time())
         for item_id in ids:
             self._parked.pop(item_id, None)
+            self._unconfirmed.pop(item_id, None)
         # Also what is not on its way: it may have been sent before this program was started again.
         self._confirmed.extend(ids)
         self._confirmed_some.set()

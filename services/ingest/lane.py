@@ -33,6 +33,7 @@ class LaneMetrics:
     received: Counter
     stored: Counter
     duplicates: Counter
+    erased: Counter
     rejected: Counter
     dropped: Counter
     retries: Counter
@@ -48,6 +49,7 @@ class LaneMetrics:
             received=metrics.counter("received", "Messages that came.", kind),
             stored=metrics.counter("stored", "Messages stored for the first time.", kind),
             duplicates=metrics.counter("duplicates", "Messages that were stored already.", kind),
+            erased=metrics.counter("erased", "Messages that came after they were erased; not stored.", kind),
             rejected=metrics.counter("rejected", "Messages kept as dead letters, by class of reason.", ["reason"]),
             dropped=metrics.counter("dropped", "Messages dropped unconfirmed; their device sends them again.", kind),
             retries=metrics.counter("retries", "Batches that had to be tried again.", kind),
@@ -92,7 +94,14 @@ class Lane:
         self._told_drops_at = float("-inf")
         measured.queue_items.labels(kind).set_function(lambda: len(self._batcher))
         measured.queue_bytes.labels(kind).set_function(lambda: self._batcher.bytes)
-        for counter in (measured.received, measured.stored, measured.duplicates, measured.dropped, measured.retries):
+        for counter in (
+            measured.received,
+            measured.stored,
+            measured.duplicates,
+            measured.erased,
+            measured.dropped,
+            measured.retries,
+        ):
             counter.labels(kind)
 
     def receive(self, topic: str, payload: bytes) -> None:
@@ -129,6 +138,9 @@ class Lane:
             return
         self._measured.stored.labels(self.kind).inc(saved.stored)
         self._measured.duplicates.labels(self.kind).inc(saved.duplicates)
+        if saved.erased:
+            self._measured.erased.labels(self.kind).inc(saved.erased)
+            log.info("messages came after they were erased; they are not stored", kind=self.kind, count=saved.erased)
         refused += saved.refused
         for refused_one in refused:
             self._measured.rejected.labels(refused_one.reason.value).inc()
@@ -137,7 +149,7 @@ class Lane:
             log.warning("messages refused", count=len(refused), topic=first.arrival.topic, first_reason=first.text)
         for accepted_one in accepted:
             self._acks.add(accepted_one.device, accepted_one.id)
-        # Also what was refused, where its id could be read: it would be sent for ever.
+        # Also what was refused, where its id could be read: it would be sent for ever. So would what was erased.
         for refused_one in refused:
             if refused_one.device is not None and refused_one.id is not None:
                 self._acks.add(refused_one.device, refused_one.id)

@@ -13,12 +13,14 @@ from services.ingest.acks import Acks
 from services.ingest.lane import Lane, LaneMetrics
 from services.ingest.settings import IngestSettings
 from services.ingest.store import Store
+from services.ingest.upkeep import Upkeep
 from shared import logs
 from shared.db.engine import create_engine
 from shared.db.faults import describe
 from shared.health import serve_health
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
+from shared.mqtt_metrics import measure_links
 
 _DRAIN_S: Final = 3.5
 """To store and confirm what is queued when told to stop."""
@@ -54,12 +56,14 @@ async def run(settings: IngestSettings) -> None:
         stack.callback(executor.shutdown, wait=False, cancel_futures=True)
         store = Store(engine, dead_letter_bytes=settings.dead_letter_kb * 1024)
         link = MqttLink(settings.mqtt)
+        measure_links(metrics, {"cloud": link})
         acks = Acks(link, topics, metrics)
         measured = LaneMetrics.made_in(metrics)
         lanes = {
             kind: Lane(kind, settings.batch, topics, store, acks, measured, executor, database.tell)
             for kind in ("detection", "frame")
         }
+        upkeep = Upkeep(engine, settings.retention, settings.retention_every_s, metrics)
         group = f"$share/{settings.shared_group}/" if settings.shared_group else ""
         link.subscribe(group + topics.detections("+"), lanes["detection"].receive, qos=1)
         link.subscribe(group + topics.frames("+", "+"), lanes["frame"].receive, qos=1)
@@ -75,6 +79,7 @@ async def run(settings: IngestSettings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(serve_health(settings.health, metrics, readiness), name="health")
             tasks.create_task(_watch(store, database), name="database watch")
+            tasks.create_task(upkeep.run(), name="retention")
             tasks.create_task(link.run(), name="broker link")
             tasks.create_task(acks.run(), name="acks")
             storing = [tasks.create_task(lane.run(), name=f"{kind} lane") for kind, lane in lanes.items()]

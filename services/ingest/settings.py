@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from shared.db.retention import RetentionSettings
 from shared.settings import DatabaseSettings, Group, MqttSettings, ServiceSettings
 
 
@@ -41,4 +42,13 @@ class IngestSettings(ServiceSettings):
     batch: BatchSettings = Field(default_factory=BatchSettings, description="batches and queues")
     dead_letter_kb: int = Field(
         default=256, ge=1, le=16_384, description="kilobytes kept of a refused message; what is longer is cut"
+    )
+    retention: RetentionSettings = Field(
+        default_factory=RetentionSettings, description="for how long each kind of data is kept"
+    )
+    retention_every_s: float = Field(
+        default=3600.0,
+        ge=0.1,
+        le=86_400,
+        description="seconds between two looks for what has expired; of several replicas one at a time looks",
     )

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
@@ -19,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.validate import Accepted, Picture, Reason, Refused
 from shared import logs
+from shared.db.erasure import INGEST_LOCK
 from shared.db.faults import Fault, describe, fault_of
 from shared.db.partitions import day_of, ensure_day, has_own_partition
+from shared.db.places import Scope
 from shared.emotions import EMOTIONS
 from shared.messages import Detection
 
@@ -119,7 +122,16 @@ ON CONFLICT (device) DO UPDATE SET
     first_seen = least(devices.first_seen, excluded.first_seen),
     last_seen = greatest(devices.last_seen, excluded.last_seen)
 """
-_SCHEMA_CHECK: Final = "SELECT FROM detections, faces, frames, devices, dead_letters LIMIT 0"
+_SCHEMA_CHECK: Final = "SELECT FROM detections, faces, frames, devices, dead_letters, erasures LIMIT 0"
+# Taken before the erasures are read and held until the commit: an erasure is written down before or after this batch.
+_SHARE_WITH_ERASURES: Final = "SELECT pg_advisory_xact_lock_shared($1)"
+# Those that may concern a batch: mostly none. Which of its messages they do concern is looked up one by one.
+_ERASURES_NEAR: Final = """
+SELECT device, captured_from, captured_to, item_id FROM erasures
+WHERE item_id = ANY($1::uuid[])
+OR item_id IS NULL AND (device IS NULL OR device = ANY($2::text[]))
+    AND (captured_from IS NULL OR captured_from <= $4) AND captured_to > $3
+"""
 _MAX_REASON: Final = 1000
 _KNOWN_DAYS_FOR_S: Final = 3600.0
 _PARTITION_LATER_S: Final = 60.0
@@ -133,10 +145,12 @@ Write = Callable[[asyncpg.Connection], Awaitable[int]]
 
 @dataclass(slots=True)
 class Saved:
-    """What became of a batch: how many rows are new, how many were there, and what the database refused."""
+    """What became of a batch: how many rows are new, how many were there, how many belong to what was erased and so
+    are not stored again, and what the database refused."""
 
     stored: int = 0
     duplicates: int = 0
+    erased: int = 0
     refused: list[Refused] = field(default_factory=list)
 
 
@@ -202,8 +216,16 @@ class Store:
         write: Callable[[asyncpg.Connection, Sequence[Accepted]], Awaitable[int]],
         saved: Saved,
     ) -> None:
+        erased = 0
+
+        async def write_the_rest(connection: asyncpg.Connection) -> int:
+            nonlocal erased
+            rest = await _without_erased(connection, batch)
+            erased = len(batch) - len(rest)
+            return await write(connection, rest) if rest else 0
+
         try:
-            stored = await self._in_transaction(lambda connection: write(connection, batch))
+            stored = await self._in_transaction(write_the_rest)
         except Exception as error:
             if fault_of(error) is not Fault.DATA:
                 raise
@@ -218,7 +240,8 @@ class Store:
             await self._save(batch[middle:], write, saved)
         else:
             saved.stored += stored
-            saved.duplicates += len(batch) - stored
+            saved.erased += erased
+            saved.duplicates += len(batch) - erased - stored
 
     async def _in_transaction(self, write: Write) -> int:
         async with self._engine.connect() as connection:
@@ -268,6 +291,30 @@ async def _execute(connection: asyncpg.Connection, statement: str, *arguments: A
     tag: str = await connection.execute(statement, *arguments)
     count = tag.rpartition(" ")[2]
     return int(count) if count.isdigit() else 0
+
+
+async def _without_erased(connection: asyncpg.Connection, batch: Sequence[Accepted]) -> Sequence[Accepted]:
+    """The messages of a batch that lie within no erasure."""
+    await connection.execute(_SHARE_WITH_ERASURES, INGEST_LOCK)
+    ids = [message.id for message in batch] + [event for message in batch if (event := _event_id(message))]
+    times = [_captured_at(message) for message in batch]
+    devices = list({message.device for message in batch})
+    near = [
+        Scope(row["device"], row["captured_from"], row["captured_to"], row["item_id"])
+        for row in await connection.fetch(_ERASURES_NEAR, ids, devices, min(times), max(times))
+    ]
+    return [message for message in batch if not any(_holds(scope, message) for scope in near)] if near else batch
+
+
+def _holds(scope: Scope, message: Accepted) -> bool:
+    if scope.item_id is not None:
+        return scope.item_id in (message.id, _event_id(message))
+    at = _captured_at(message)
+    return (
+        scope.device in (None, message.device)
+        and (scope.begin is None or scope.begin <= at)
+        and (scope.end is None or at < scope.end)
+    )
 
 
 async def _write_detections(connection: asyncpg.Connection, batch: Sequence[Accepted]) -> int:
@@ -367,6 +414,10 @@ def _face_rows(detection: Detection) -> list[tuple[Any, ...]]:
 def _captured_at(message: Accepted) -> datetime:
     content = message.content
     return content.captured_at if isinstance(content, Detection) else content.info.captured_at
+
+
+def _event_id(message: Accepted) -> UUID | None:
+    return message.content.info.event_id if isinstance(message.content, Picture) else message.id
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

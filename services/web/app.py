@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.web import problems
 from services.web.database import Database, DatabaseUnavailable
+from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
-from services.web.routes import live, pages, records
+from services.web.routes import control, live, pages, records
+from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
 from shared.metrics import Metrics
@@ -29,6 +31,8 @@ CHART_FILES: Final = (
     STATIC / "vendor" / "uplot" / "uPlot.min.css",
 )
 
+_MAX_BODY_BYTES: Final = 16 * 1024
+"""The longest body that any address takes is an empty object."""
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -65,7 +69,15 @@ class SecurityHeaders:
 
 
 class WebApp(FastAPI):
-    """FastAPI whose OpenAPI document knows the one shape of errors."""
+    """FastAPI whose OpenAPI document knows the one shape of errors, and whose every answer is guarded."""
+
+    def __init__(self, *, allowed_hosts: frozenset[str], **more: Any) -> None:
+        super().__init__(**more)
+        self._allowed_hosts = allowed_hosts
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
+        return SecurityHeaders(OwnPagesOnly(super().build_middleware_stack(), self._allowed_hosts))
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made at first use."""
@@ -80,18 +92,23 @@ def create_app(
     hub: Hub,
     database: Database | None,
     wish_of: Callable[[str], dict[str, Any] | None],
+    set_paused: control.SetPaused,
+    trail: Trail,
     metrics: Metrics,
     readiness: Readiness,
     max_viewers: int,
+    allowed_hosts: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
     app = WebApp(
+        allowed_hosts=allowed_hosts,
         title="Emotion at the Edge",
         version="1",
         description="What was read in the faces that cameras saw: how they look, never how somebody is.",
         openapi_url="/api/v1/openapi.json",
         docs_url=None,  # FastAPI's own pages load from a CDN; /api/v1/docs works offline
         redoc_url=None,
+        max_body_size=_MAX_BODY_BYTES,
     )
     problems.install(app)
 
@@ -103,15 +120,15 @@ def create_app(
         return problem.response(request)
 
     app.add_exception_handler(DatabaseUnavailable, on_database)
-    app.add_middleware(SecurityHeaders)
     charts = all(path.is_file() for path in CHART_FILES)
     if not charts:
         log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    app.include_router(live.router(hub, max_viewers))
-    app.include_router(records.router(database, hub, wish_of))
+    app.include_router(live.router(hub, max_viewers, trail))
+    app.include_router(records.router(database, hub, wish_of, trail))
+    app.include_router(control.router(hub, set_paused, trail))
     app.include_router(pages.router(templates, app, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))
     # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of

@@ -1,7 +1,7 @@
 """The edge to Postgres: connections for reading, and what to tell people when there are none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import logs
+from shared.db.audit import Entry, write
 from shared.errors import EmotionEdgeError
 
 log = logs.get(__name__)
@@ -31,9 +32,10 @@ class DatabaseUnavailable(EmotionEdgeError):
 
 
 class Database:
-    """Read-only connections from a pool."""
+    """Read-only connections from a pool, and the one thing that is written: the audit log."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._writing = engine
         self._engine = engine.execution_options(postgresql_readonly=True)
         self.last_error: str | None = "not asked yet"
 
@@ -53,6 +55,18 @@ class Database:
             self._failed(told)
             raise told from error
         self._succeeded()
+
+    async def write_audit(self, entries: Sequence[Entry]) -> None:
+        """Add to the audit log.
+
+        Raises:
+            DatabaseUnavailable: if it cannot be written now.
+        """
+        try:
+            async with asyncio.timeout(_TOTAL_TIMEOUT_S), self._writing.begin() as connection:
+                await write(connection, entries)
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _explained(error) from error
 
     async def watch(self) -> None:
         """Ask now and then, so that readiness tells the truth while nobody queries."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from services.web.hub import PREVIEW, Event, Hub, Kind, TooManyDevices
+from services.web.hub import PREVIEW, Event, Hub, Kind, TooManyDevices, TooManyKept
 from services.web.wording import detection_words, live_words
 from shared import logs
 from shared.errors import BadMessage, BadPicture
@@ -91,6 +91,8 @@ class Feed:
             self._refuse(topic.kind, BadMessage(name, "", str(error)))
         except TooManyDevices:
             self._refuse(topic.kind, BadMessage(name, "device", "too many devices; is the broker open to everybody?"))
+        except TooManyKept:
+            self._refuse(topic.kind, BadMessage(name, "service", "this device has too many services already"))
 
     def _refuse(self, kind: str, error: BadMessage) -> None:
         self._bad.labels(kind).inc()

@@ -19,7 +19,10 @@ QUEUE_SIZE: Final = 256
 """Events that wait for one viewer: some five seconds of one busy device."""
 MAX_DEVICES: Final = 256
 """Devices remembered; more than this is a broker that lets anyone publish anything."""
-
+MAX_KEPT: Final = 16
+"""Events remembered of one device: its live state, its preview, and a status for each of its services."""
+MAX_PICTURE_BYTES: Final = 128 * 1024 * 1024
+"""All previews together; beyond it the oldest go."""
 
 PREVIEW: Final = "preview"
 """The key under which a device's newest preview is kept."""
@@ -27,6 +30,10 @@ PREVIEW: Final = "preview"
 
 class TooManyDevices(Exception):
     """A new device's state cannot be kept: the hub already remembers as many as it may."""
+
+
+class TooManyKept(Exception):
+    """One more kind of event of a device cannot be kept: the hub already remembers as many as it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +106,13 @@ class Hub:
         *,
         queue_size: int = QUEUE_SIZE,
         max_devices: int = MAX_DEVICES,
+        max_picture_bytes: int = MAX_PICTURE_BYTES,
         clock: Callable[[], float] = time.monotonic,
         on_drop: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._queue_size = queue_size
         self._max_devices = max_devices
+        self._max_picture_bytes = max_picture_bytes
         self._clock = clock
         self._on_drop = on_drop
         self._devices: dict[str, _Device] = {}
@@ -144,12 +153,16 @@ class Hub:
 
         Raises:
             TooManyDevices: if it were to be kept for one device too many; it is not passed on then.
+            TooManyKept: if its device has too many kinds of kept events; it is not passed on then.
         """
         if keep is not None:
             if event.device is None:
                 self._general[keep] = event
             else:
-                self._device(event.device).kept[keep] = event
+                kept = self._device(event.device).kept
+                if keep not in kept and len(kept) >= MAX_KEPT:
+                    raise TooManyKept(keep)
+                kept[keep] = event
         for subscription in self._subscriptions:
             if subscription.wants(event):
                 self._put(subscription, event)
@@ -172,6 +185,7 @@ class Hub:
         known = self._device(device)
         known.pictures += 1
         known.picture = Picture(known.pictures, jpeg, self._clock())
+        self._make_room_for_pictures()
         return known.pictures
 
     def picture(self, device: str) -> Picture | None:
@@ -184,8 +198,7 @@ class Hub:
         limit = self._clock() - older_than_s
         for known in self._devices.values():
             if known.picture is not None and known.picture.at < limit:
-                known.picture = None
-                known.kept.pop(PREVIEW, None)  # else newcomers would be sent to a picture that is gone
+                _drop_picture(known)
 
     @contextmanager
     def subscribe(self, device: str | None = None, *, previews: bool = True) -> Iterator[Subscription]:
@@ -210,6 +223,17 @@ class Hub:
         for subscription in self._subscriptions:
             self._put(subscription, None)
 
+    def _make_room_for_pictures(self) -> None:
+        held = [(known.picture.at, len(known.picture.jpeg), known) for known in self._devices.values() if known.picture]
+        excess = sum(size for _, size, _ in held) - self._max_picture_bytes
+        if excess <= 0:
+            return
+        for _, size, known in sorted(held, key=lambda one: one[0])[:-1]:  # never the newest, which was just put
+            _drop_picture(known)
+            excess -= size
+            if excess <= 0:
+                return
+
     def _put(self, subscription: Subscription, event: Event | None) -> None:
         dropped = subscription.put(event)
         if dropped:
@@ -222,3 +246,8 @@ class Hub:
                 raise TooManyDevices(name)
             known = self._devices[name] = _Device()
         return known
+
+
+def _drop_picture(known: _Device) -> None:
+    known.picture = None
+    known.kept.pop(PREVIEW, None)  # else newcomers would be sent to a picture that is gone

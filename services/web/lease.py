@@ -65,6 +65,23 @@ class WatchLease:
             )
         return renewed
 
+    async def set_paused(self, device: str, paused: bool) -> None:
+        """Wish a device paused or not, leaving all else in its wish as it was.
+
+        Raises:
+            NotConnected: if the broker cannot be told now; nothing is wished then.
+        """
+        if self._ready_at is None or asyncio.get_running_loop().time() < self._ready_at:
+            raise NotConnected("the broker is not reached, or only just; what it holds must be heard first")
+        before = self._wishes.get(device)
+        # Remembered first, so that a lease that is renewed meanwhile says the same.
+        wish = self._wishes[device] = {**(before or {}), "schema": 1, "device": device, "paused": paused}
+        try:
+            await self._publish(device, json.dumps(wish).encode())
+        except NotConnected:
+            self.heard(device, before)
+            raise
+
     async def run(self) -> None:
         """Renew until cancelled. Sleeps for as long as nobody looks."""
         loop = asyncio.get_running_loop()

@@ -9,11 +9,13 @@ from services.web.feed import Feed
 from services.web.hub import Hub
 from services.web.lease import WatchLease
 from services.web.settings import WebSettings
+from services.web.trail import Save, Trail, to_log
 from shared import logs
 from shared.db.engine import create_engine
 from shared.health import Server, listen, serve_health
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
+from shared.mqtt_metrics import measure_links
 
 log = logs.get(__name__)
 
@@ -32,6 +34,7 @@ async def run(settings: WebSettings) -> None:
         hub = Hub(on_drop=lost.inc)
         metrics.gauge("viewers", "Live streams open now.").set_function(lambda: hub.viewers)
         link = MqttLink(settings.mqtt)
+        measure_links(metrics, {settings.role: link})
         topics = settings.mqtt.topics
 
         async def publish_wish(device: str, payload: bytes) -> None:
@@ -43,10 +46,14 @@ async def run(settings: WebSettings) -> None:
         Feed(topics, hub, metrics, on_desired=lease.heard).attach(link)
 
         database: Database | None = None
+        save: Save = to_log
         if settings.role == "cloud":
             engine = create_engine(settings.database, application="emotion-edge web", statement_timeout_s=20.0)
             stack.push_async_callback(engine.dispose)
             database = Database(engine)
+            save = database.write_audit
+        trail = Trail(save, metrics)
+        stack.push_async_callback(trail.write_last)
 
         def missing() -> dict[str, str]:
             parts = {"broker": link.last_error, "database": database.last_error if database else None}
@@ -58,15 +65,19 @@ async def run(settings: WebSettings) -> None:
             hub=hub,
             database=database,
             wish_of=lease.wish,
+            set_paused=lease.set_paused,
+            trail=trail,
             metrics=metrics,
             readiness=missing,
             max_viewers=settings.max_viewers,
+            allowed_hosts=settings.host_names,
         )
         host, port = sock.getsockname()[:2]
         log.info("web is open", address=f"http://{f'[{host}]' if ':' in host else host}:{port}", role=settings.role)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(link.run(), name="web broker")
             tasks.create_task(lease.run(), name="web watch lease")
+            tasks.create_task(trail.run(), name="web audit trail")
             if database is not None:
                 tasks.create_task(database.watch(), name="web database probe")
             # Open streams never end by themselves; closing the hub ends them before the server waits for them.

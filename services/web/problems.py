@@ -138,7 +138,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_defect(request: Request, error: Exception) -> JSONResponse:
-    log.error("request failed by a defect", path=request.url.path, error=repr(error))
+    # Its text is left out: it may quote what was stored. Where it happened is in the traceback that follows.
+    log.error("request failed by a defect", path=request.url.path, error=type(error).__name__)
     return ApiProblem(
         500,
         "defect",

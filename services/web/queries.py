@@ -1,5 +1,6 @@
 """Reading from the tables. Plain functions on a connection; newest first; every query is cut to partitions by time."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -24,7 +25,7 @@ from services.web.schemas import (
 )
 from shared.db.tables import detections, devices, faces, frames
 from shared.emotions import EMOTIONS
-from shared.messages import Emotions, Face, ModelRef, Quality, Region, Shown, Source
+from shared.messages import PROBABILITY_SUM_TOLERANCE, Emotions, Face, ModelRef, Quality, Region, Shown, Source
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID_CLOCK_SLACK: Final = timedelta(minutes=10)
@@ -122,12 +123,20 @@ def _number(value: float) -> float:
     return float(f"{value:.7g}")
 
 
+def _emotions(row: Row[Any]) -> Emotions:
+    values = {emotion: _number(row._mapping[emotion]) for emotion in EMOTIONS}
+    total = math.fsum(values.values())
+    if abs(total - 1.0) > PROBABILITY_SUM_TOLERANCE:  # by rounding to `real`: they were within it when they came
+        values = {emotion: value / total for emotion, value in values.items()}
+    return Emotions(**values)
+
+
 def _face(row: Row[Any]) -> Face:
     return Face(
         track_id=row.track_id,
         region=Region(x=row.x, y=row.y, w=row.w, h=row.h),
         face_confidence=_number(row.face_confidence),
-        emotion=Emotions(**{emotion: _number(row._mapping[emotion]) for emotion in EMOTIONS}),
+        emotion=_emotions(row),
         dominant_emotion=row.dominant_emotion,
         confidence=_number(row.confidence),
         shown=Shown(state=row.shown_state, since=row.shown_since) if row.shown_state is not None else None,

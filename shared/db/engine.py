@@ -1,7 +1,9 @@
 """A SQLAlchemy engine for Postgres through asyncpg, made from settings. Connects at first use, not before."""
 
+import inspect
 from typing import Final
 
+import asyncpg
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -28,6 +30,9 @@ def database_url(settings: DatabaseSettings) -> URL:
         raise SettingsError(f"database.url begins with {url.drivername}://; {_EXPECTED}")
     if not url.database:
         raise SettingsError(f"database.url names no database; {_EXPECTED}")
+    unknown = sorted(url.query.keys() - inspect.signature(asyncpg.connect).parameters.keys())
+    if unknown:
+        raise SettingsError(f"database.url has the unknown parameter {unknown[0][:40]!r}; asyncpg's are understood")
     if settings.password_file is not None:
         try:
             password = settings.password_file.read_text().strip()
@@ -58,6 +63,7 @@ def create_engine(
         database_url(settings),
         pool_size=settings.pool_size,
         max_overflow=0,
+        hide_parameters=True,  # values in errors would reach logs; they are people's data
         pool_pre_ping=True,
         connect_args={
             "timeout": _CONNECT_TIMEOUT_S,

@@ -1,6 +1,7 @@
-"""Brings a database to the newest schema. May be started by several programs at once: one works, the others wait."""
+"""Brings a database to the newest schema, or back. Several programs may start it at once: one works, others wait."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from sqlalchemy import Connection, text
 
 from shared import logs
@@ -25,6 +27,7 @@ log = logs.get(__name__)
 
 Progress = Callable[[str], None]
 """Told, in words, what is being done."""
+Apply = Callable[[Connection, Progress], None]
 
 
 class MigrationError(EmotionEdgeError):
@@ -43,6 +46,20 @@ async def upgrade(settings: DatabaseSettings, progress: Progress | None = None, 
         MigrationError: if the database is out of reach, or a migration fails.
         SettingsError: if the settings do not fit.
     """
+    await _aside(settings, _apply, progress, wait_s)
+
+
+async def downgrade(settings: DatabaseSettings, revision: str) -> None:
+    """Take back the migrations after `revision`, all in one transaction: what an older version of this program needs.
+
+    Raises:
+        MigrationError: if the database is out of reach, or has no such revision behind it.
+        SettingsError: if the settings do not fit.
+    """
+    await _aside(settings, functools.partial(_take_back, revision), None, 0.0)
+
+
+async def _aside(settings: DatabaseSettings, apply: Apply, progress: Progress | None, wait_s: float) -> None:
     loop = asyncio.get_running_loop()
 
     def tell(step: str) -> None:
@@ -51,10 +68,10 @@ async def upgrade(settings: DatabaseSettings, progress: Progress | None = None, 
             loop.call_soon_threadsafe(progress, step)
 
     # Alembic reads its scripts from disk as it goes, which must not be done on the caller's loop.
-    await asyncio.to_thread(lambda: asyncio.run(_upgrade(settings, tell, wait_s)))
+    await asyncio.to_thread(lambda: asyncio.run(_migrate(settings, apply, tell, wait_s)))
 
 
-async def _upgrade(settings: DatabaseSettings, tell: Progress, wait_s: float) -> None:
+async def _migrate(settings: DatabaseSettings, apply: Apply, tell: Progress, wait_s: float) -> None:
     engine = create_engine(settings, application="emotion-edge migrate", statement_timeout_s=None)
     where = engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
     loop = asyncio.get_running_loop()
@@ -65,11 +82,13 @@ async def _upgrade(settings: DatabaseSettings, tell: Progress, wait_s: float) ->
             try:
                 async with engine.begin() as connection:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-                    await connection.run_sync(_apply, tell)
+                    await connection.run_sync(apply, tell)
+            except MigrationError:
+                raise
             except Exception as error:
                 if fault_of(error) is not Fault.RETRY or loop.time() >= give_up_at:
                     raise MigrationError(
-                        f"the database at {where} cannot be brought to the newest schema: {describe(error)}. "
+                        f"the database at {where} cannot be brought to the wanted schema: {describe(error)}. "
                         "See whether it runs, and whether this user may make tables in it."
                     ) from error
                 tell(f"waiting for the database at {where}")
@@ -80,14 +99,50 @@ async def _upgrade(settings: DatabaseSettings, tell: Progress, wait_s: float) ->
         await engine.dispose()
 
 
-def _apply(connection: Connection, tell: Progress) -> None:
+def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    newest = ScriptDirectory.from_config(config).get_current_head()
+    return config
+
+
+def _apply(connection: Connection, tell: Progress) -> None:
+    config = _config(connection)
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head()
     current = MigrationContext.configure(connection).get_current_revision()
+    _known(scripts, current)
     if current == newest:
         tell(f"the database has the newest schema ({newest})")
         return
     tell(f"the database's schema goes from {current or 'nothing'} to {newest}")
     command.upgrade(config, "head")
+
+
+def _known(scripts: ScriptDirectory, current: str | None) -> list[str]:
+    """The revisions from `current` back to the first.
+
+    Raises:
+        MigrationError: if this version does not know `current`.
+    """
+    try:
+        return [script.revision for script in scripts.iterate_revisions(current or "base", "base")]
+    except RevisionError:
+        raise MigrationError(
+            f"this version does not know the database's schema {current}, which a newer one made; run the newer one, "
+            "or go back with it first: `emotion-edge migrate --back-to`"
+        ) from None
+
+
+def _take_back(revision: str, connection: Connection, tell: Progress) -> None:
+    config = _config(connection)
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current == revision:
+        tell(f"the database has schema {revision}")
+        return
+    behind = _known(ScriptDirectory.from_config(config), current)
+    if revision not in behind:
+        known = ", ".join(sorted(behind[1:])) or "none"
+        raise MigrationError(f"{revision!r} is no schema before the database's, {current}; those before it: {known}")
+    tell(f"the database's schema goes back from {current} to {revision}")
+    command.downgrade(config, revision)

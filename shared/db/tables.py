@@ -32,6 +32,7 @@ from shared.emotions import EMOTIONS
 
 metadata: Final = MetaData()
 PARTITIONED: Final = ("detections", "faces", "frames")
+AUDIT_LOG: Final = "audit_log"
 
 _BY_DAY: Final = "RANGE (captured_at)"
 
@@ -143,4 +144,34 @@ dead_letters = Table(
     Index("dead_letters_received_at", "received_at"),
     Index("dead_letters_digest", "digest", unique=True),
     comment="What was refused, with the reason. Nothing that arrives vanishes.",
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("requested_at", server_default=func.now()),
+    Column("requested_by", Text, nullable=False),
+    Column("device", Text, comment="null: every device"),
+    Column("captured_from", DateTime(timezone=True), comment="null: from the beginning"),
+    Column("captured_to", DateTime(timezone=True), comment="captured before; null where one item is named"),
+    Column("item_id", Uuid, comment="one detection or picture"),
+    Column("rows_before", JSONB, comment="rows found, by table"),
+    Column("rows_after", JSONB, comment="rows found when all was done, by table"),
+    Column("finished_at", DateTime(timezone=True)),
+    comment="What was erased, and the proof. Ingest refuses what comes later and lies within one of these.",
+)
+
+audit_log = Table(
+    AUDIT_LOG,
+    metadata,
+    _time("at", primary_key=True, server_default=func.now()),
+    Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", JSONB, nullable=False),
+    Column("request_id", Text),
+    postgresql_partition_by="RANGE (at)",
+    comment="Who saw, exported or erased what. Rows are added and never changed; retention drops whole months.",
 )

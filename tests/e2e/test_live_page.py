@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 import services.web.app
-from shared.messages import Live, Problem, encode_ack
+from shared.messages import Desired, Live, Problem, decode, encode_ack
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
+from tests.integration.test_web_control import settled
 from tests.support import scenes
 from tests.support.web import running_web, web_settings
 
@@ -244,6 +246,55 @@ async def test_pausing_by_keyboard_stills_the_page_and_stops_loading_pictures(
         assert [url for url in visit.requests if "preview.jpg" in url] == []
         await page.keyboard.press("Enter")
         await expect(face).to_contain_text("Looks sad")
+
+
+async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    device = Device(mqtt_settings)
+    wishes: asyncio.Queue[Desired] = asyncio.Queue()
+    topic = device.topics.desired(device.name)
+    device.link.subscribe(topic, lambda topic, payload: wishes.put_nowait(decode(Desired, topic, payload)), qos=1)
+
+    async def wished(paused: bool) -> None:
+        async with asyncio.timeout(30):
+            while (await wishes.get()).paused is not paused:
+                pass
+
+    async def answer(state: Literal["online", "paused"], by: str | None) -> None:
+        status = scenes.status(device.name, "capture", state)
+        status = status.model_copy(update={"values": {**status.values, "paused_by": by}})
+        await device.link.publish(device.topics.status(device.name, "capture"), status.to_json(), qos=1, retain=True)
+
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        device.playing(),
+        visiting(browser, base) as visit,
+    ):
+        tile = visit.page.get_by_role("article", name="camera-1")
+        note = tile.locator("[data-part=paused]")
+        await expect(tile.locator(".faces li").first).to_contain_text("Looks happy")
+        await expect(note).to_be_hidden()
+        async with httpx.AsyncClient(base_url=base) as api:
+            await settled(api)
+        await tile.get_by_role("button", name="Pause camera").press("Enter")
+        await wished(True)
+        await answer("paused", "dashboard")
+        await expect(note).to_contain_text("The camera is off until it is resumed here")
+        await expect(tile.locator("[data-part=recording]")).to_have_text("Not recording, paused")
+        await answer("paused", "device and dashboard")
+        await expect(note).to_contain_text("until both are resumed")
+        await tile.get_by_role("button", name="Resume camera").press("Enter")
+        await wished(False)
+        await answer("paused", "device")
+        await expect(note).to_contain_text("only there it can be resumed")
+        await expect(tile.get_by_role("button", name="Pause camera")).to_be_visible()
+        await answer("online", None)
+        await expect(note).to_be_hidden()
+        assert visit.complaints == []
+        await visit.page.route("**/pause", lambda route: route.abort())
+        await tile.get_by_role("button", name="Pause camera").click()
+        await expect(note).to_contain_text("the device was told nothing")
 
 
 async def test_a_hidden_page_asks_for_no_pictures_and_goes_on_when_it_is_seen_again(

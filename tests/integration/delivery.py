@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx
 
 from services.classifier.delivery_settings import OutboxSettings, UplinkSettings
 from services.classifier.outbox import Outbox, open_outbox
@@ -21,7 +22,7 @@ from shared.jpeg import with_comment
 from shared.messages import Detection, Emotions, Face, FrameInfo, ModelRef, Quality, Region, Shown, Source
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
-from shared.settings import DatabaseSettings, MqttSettings
+from shared.settings import DatabaseSettings, HealthSettings, MqttSettings
 
 DEVICE = "edge-1"
 BOOT = uuid4()
@@ -137,6 +138,15 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], wait_s: float =
             if holds if isinstance(holds, bool) else await holds:
                 return
             await asyncio.sleep(0.02)
+
+
+async def is_ready(health: HealthSettings) -> bool:
+    """Whether a service answers and has all that it needs."""
+    try:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"http://127.0.0.1:{health.port}/readyz")).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 class Rows:

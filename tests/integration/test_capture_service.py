@@ -5,8 +5,9 @@ import functools
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from blockbuster import blockbuster_ctx
 from services.capture.encode import encode
 from services.capture.frames import FrameSource, Reading, SourceTrouble
 from services.capture.main import run
+from services.capture.pause import AFAR, HERE, set_mark
 from services.capture.settings import CaptureSettings
 from services.capture.sources import Opener, open_source
 from services.embedded import free_port
@@ -29,6 +31,7 @@ from shared.messages import Desired, FrameInfo, Live, Source, Status, decode
 from shared.mqtt import MqttLink
 from shared.settings import HealthSettings, MqttSettings
 from tests.conftest import Mosquitto
+from tests.integration.delivery import until
 
 DEVICE = "cam-1"
 
@@ -40,8 +43,18 @@ def loop_guard() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_data_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks of a pause are of one test."""
+    monkeypatch.setenv("EMOTION_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+
+
 def settings(mqtt: MqttSettings, source: str | Path, **values: Any) -> CaptureSettings:
-    return CaptureSettings(device=DEVICE, mqtt=mqtt, source=str(source), **values)
+    # They look for files of secrets, which `main` lets them do before there is a loop.
+    with ThreadPoolExecutor(1) as before_the_loop:
+        return before_the_loop.submit(
+            lambda: CaptureSettings(device=DEVICE, mqtt=mqtt, source=str(source), **values)
+        ).result()
 
 
 class Watcher:
@@ -128,6 +141,7 @@ class FakeCamera:
         self.openings = 0
         self.closed = threading.Event()
         self.hang = threading.Event()
+        self.hanging = threading.Event()
         self.let_go = threading.Event()
         self.gone = threading.Event()
         self.period_s = 0.02
@@ -144,6 +158,7 @@ class FakeCamera:
 
     def read(self) -> Reading:
         if self.hang.is_set():
+            self.hanging.set()
             self.let_go.wait(60)
             return Reading(b"this comes too late")
         if self.gone.is_set():
@@ -368,18 +383,115 @@ async def test_what_an_abandoned_read_gives_later_is_not_sent(mqtt_settings: Mqt
     assert status.values["frames_rejected"] == 0
 
 
-async def test_pausing_closes_the_camera_within_a_second_and_resuming_opens_it(
+async def test_a_pause_from_afar_releases_the_camera_before_it_is_told_and_resuming_opens_it(
     mqtt_settings: MqttSettings, camera: FakeCamera
 ) -> None:
     async with capturing(settings(mqtt_settings, "0"), camera.open) as watcher:
-        await watcher.frame()
-        async with asyncio.timeout(1):
-            await watcher.wish(paused=True)
-            await watcher.state("paused")
-            assert camera.closed.is_set()
-        await watcher.wish(paused=False)
         await watcher.state("online")
+        await watcher.wish(paused=True)
+        status = await watcher.state("paused")
+        assert camera.closed.is_set()
+        assert status.values["paused_by"] == "dashboard"
+        await watcher.wish(paused=False)
+        status = await watcher.state("online")
+        assert status.values["paused_by"] is None
         assert camera.openings == 2
+    # In this order; what lasts shorter than a status takes may be left out.
+    states = [state for state, _ in itertools.groupby(status.state for status in watcher.statuses)]
+    assert [state for state in states if state != "starting"] == ["online", "paused", "online", "offline"]
+    assert len({status.values["frames_read"] for status in watcher.statuses if status.state == "paused"}) == 1
+
+
+async def test_a_pause_at_the_device_cannot_be_undone_from_afar(
+    mqtt_settings: MqttSettings, camera: FakeCamera
+) -> None:
+    what = settings(mqtt_settings, "0")
+    async with capturing(what, camera.open) as watcher:
+        await watcher.frame()
+        await asyncio.to_thread(set_mark, what.data_dir, HERE, there=True)
+        status = await watcher.state("paused")
+        assert camera.closed.is_set()
+        assert status.values["paused_by"] == "device"
+        await watcher.wish(paused=True)
+        await watcher.status(lambda status: status.values["paused_by"] == "device and dashboard")
+        await watcher.wish(paused=False)
+        status = await watcher.status(lambda status: status.values["paused_by"] == "device")
+        assert status.state == "paused"
+        assert camera.openings == 1
+        await asyncio.to_thread(set_mark, what.data_dir, HERE, there=False)
+        await watcher.state("online")
+    assert camera.openings == 2
+
+
+async def test_a_pause_from_afar_cannot_be_undone_at_the_device(
+    mqtt_settings: MqttSettings, camera: FakeCamera
+) -> None:
+    what = settings(mqtt_settings, "0")
+    async with capturing(what, camera.open) as watcher:
+        await watcher.frame()
+        await watcher.wish(paused=True)
+        await watcher.state("paused")
+        await asyncio.to_thread(set_mark, what.data_dir, HERE, there=True)
+        await watcher.status(lambda status: status.values["paused_by"] == "device and dashboard")
+        await asyncio.to_thread(set_mark, what.data_dir, HERE, there=False)
+        status = await watcher.status(lambda status: status.values["paused_by"] == "dashboard")
+        assert status.state == "paused"
+        assert camera.openings == 1
+
+
+@pytest.mark.parametrize("mark", [HERE, AFAR])
+async def test_a_pause_outlives_capture_and_a_broker_that_forgot_it(
+    mqtt_settings: MqttSettings, camera: FakeCamera, mark: str
+) -> None:
+    what = settings(mqtt_settings, "0")
+    async with capturing(what, camera.open) as watcher:
+        await watcher.frame()
+        if mark == AFAR:
+            await watcher.wish(paused=True)
+        else:
+            await asyncio.to_thread(set_mark, what.data_dir, HERE, there=True)
+        await watcher.state("paused")
+        await until((what.data_dir / mark).exists)
+    forgetful = mqtt_settings.model_copy(update={"topic_prefix": mqtt_settings.topic_prefix + "-new"})
+    async with capturing(settings(forgetful, "0"), camera.open) as watcher:
+        await watcher.state("paused")
+        # A wish about something else leaves it as it is.
+        await watcher.wish(watch_until=datetime.now(UTC))
+        await watcher.link.publish(watcher.topics.desired(DEVICE), b"answer", qos=1)
+        status = await watcher.status(lambda status: status.values.get("desired_rejected") == 1)
+        assert status.state == "paused"
+        assert camera.openings == 1
+
+
+async def test_a_paused_camera_whose_driver_hangs_is_told_as_maybe_on_until_it_lets_go(
+    mqtt_settings: MqttSettings, camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.capture.session._TELL_EVERY_S", 0.1)
+    async with capturing(settings(mqtt_settings, "0", stall_s=60), camera.open) as watcher:
+        await watcher.frame()
+        camera.hang.set()
+        await asyncio.to_thread(camera.hanging.wait)
+        await watcher.wish(paused=True)
+        status = await watcher.status(lambda status: status.state == "paused" and bool(status.problems))
+        assert status.problems[0].title == "The camera may still be on"
+        camera.let_go.set()
+        status = await watcher.status(lambda status: status.state == "paused" and not status.problems)
+        assert camera.closed.is_set()
+
+
+async def test_a_pause_that_cannot_be_kept_holds_and_is_told(
+    mqtt_settings: MqttSettings, camera: FakeCamera, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.write_text("a file in the way")
+    async with capturing(settings(mqtt_settings, "0", data_dir=folder), camera.open) as watcher:
+        await watcher.frame()
+        await watcher.wish(paused=True)
+        status = await watcher.status(lambda status: status.state == "paused" and bool(status.problems))
+        assert status.problems[0].title == "A pause might not be kept"
+        folder.unlink()
+        await watcher.status(lambda status: status.state == "paused" and not status.problems)
+        assert (folder / AFAR).exists()
 
 
 async def test_a_device_that_was_paused_before_it_started_never_opens_its_camera(

@@ -1,7 +1,5 @@
 """The outbox on a disk that is really full: nothing it holds is lost, and it works again when there is space."""
 
-import contextlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -12,27 +10,17 @@ from services.classifier.delivery_settings import OutboxSettings
 from services.classifier.outbox import Outbox, open_outbox
 from services.classifier.outbox_file import Kind
 from shared.metrics import Metrics
+from tests.support.disks import NoSmallDisk, fill, small_disk
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Another program's file that takes all the space there is."""
-    path = folder / "other"
-    with path.open("wb", buffering=0) as other, contextlib.suppress(OSError):
-        while True:
-            other.write(bytes(4096))
-    return path
+    try:
+        with small_disk(tmp_path / "disk", 16) as folder:
+            yield folder
+    except NoSmallDisk as error:
+        pytest.skip(str(error))
 
 
 def told(outbox: Outbox) -> str | None:
@@ -43,17 +31,15 @@ def remove(path: Path) -> None:
     path.unlink()
 
 
-async def test_full_disk_loses_nothing_that_was_kept_and_is_told(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_full_disk_loses_nothing_that_was_kept_and_is_told(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics("classifier")
-    async with open_outbox(small_disk / "outbox.db", OutboxSettings(max_mb=512), metrics) as outbox:
+    async with open_outbox(disk / "outbox.db", OutboxSettings(max_mb=512), metrics) as outbox:
         kept: list[UUID] = []
         refused = 0
         other = None
         for number in range(3000):
             if number == 500:
-                other = fill(small_disk)
+                other = fill(disk)
             item_id = uuid4()
             if await outbox.put_detection(item_id, bytes(3000)):
                 kept.append(item_id)
@@ -72,8 +58,8 @@ async def test_full_disk_loses_nothing_that_was_kept_and_is_told(
         assert outbox.depth().detections == len(kept) - 10 + 50
 
 
-async def test_frames_make_room_for_detections_on_a_full_disk(small_disk: Path) -> None:
-    async with open_outbox(small_disk / "outbox.db", OutboxSettings(max_mb=512), Metrics("classifier")) as outbox:
+async def test_frames_make_room_for_detections_on_a_full_disk(disk: Path) -> None:
+    async with open_outbox(disk / "outbox.db", OutboxSettings(max_mb=512), Metrics("classifier")) as outbox:
         frames = 0
         while await outbox.put_frame(uuid4(), bytes(30_000)) and outbox.dropped_frames == 0:
             frames += 1

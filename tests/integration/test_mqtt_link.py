@@ -78,6 +78,11 @@ def test_a_certificate_that_cannot_be_read_is_told() -> None:
         MqttLink(MqttSettings(tls=True, ca_file="/nowhere/ca.pem"))  # type: ignore[arg-type]  # pydantic makes it a Path
 
 
+def test_an_authority_that_is_none_is_told_at_the_start() -> None:
+    with pytest.raises(SettingsError, match="the authority itself in ca"):
+        MqttLink(MqttSettings(tls=True, ca="AAAA"))
+
+
 async def test_a_publisher_that_is_cancelled_stops_even_while_its_message_goes_out(mqtt_settings: MqttSettings) -> None:
     link = MqttLink(mqtt_settings)
 

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, not_found, responses
+from services.web.trail import Trail
 from shared.messages import DeviceName, rfc3339
 
 HEARTBEAT_S: Final = 5.0
@@ -39,7 +40,7 @@ class LiveQuery(BaseModel):
     previews: bool = Field(default=True, description="false for a page that nobody looks at now")
 
 
-def router(hub: Hub, max_viewers: int) -> APIRouter:
+def router(hub: Hub, max_viewers: int, trail: Trail) -> APIRouter:
     """Routes of what is happening now."""
     routes = APIRouter(prefix="/api/v1", tags=["live"])
 
@@ -51,7 +52,7 @@ def router(hub: Hub, max_viewers: int) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/event-stream": {}}}, **responses(422, 503)},
     )
-    async def live(query: Annotated[LiveQuery, Query()]) -> Response:
+    async def live(request: Request, query: Annotated[LiveQuery, Query()]) -> Response:
         if hub.viewers >= max_viewers:
             raise ApiProblem(
                 503,
@@ -61,6 +62,7 @@ def router(hub: Hub, max_viewers: int) -> APIRouter:
                 "Close pages that are not needed, or raise EMOTION_MAX_VIEWERS.",
                 headers={"Retry-After": "10"},
             )
+        trail.note(request, "watch", f"live data of {query.device or 'every device'}")
         return EventSourceResponse(
             _stream(hub, query), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
@@ -71,13 +73,16 @@ def router(hub: Hub, max_viewers: int) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **responses(404, 422)},
     )
-    async def preview(device: Annotated[DeviceName, Path()], n: Annotated[int | None, Query(ge=0)] = None) -> Response:
+    async def preview(
+        request: Request, device: Annotated[DeviceName, Path()], n: Annotated[int | None, Query(ge=0)] = None
+    ) -> Response:
         picture = hub.picture(device)
         if picture is None:
             raise not_found(
                 f"There is no preview of {device!r} now.",
                 "Previews come while a live page or /api/v1/live is open; check that the device is online.",
             )
+        trail.note(request, "watch", f"preview of {device}")
         headers = {"Cache-Control": "no-store", "X-Picture-Number": str(picture.number)}
         return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
 

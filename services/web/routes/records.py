@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from services.web import queries
@@ -24,9 +24,12 @@ from services.web.schemas import (
     StatsQuery,
     StoredDetection,
 )
+from services.web.trail import Trail
 from shared.messages import Status
 
-_FOREVER: Final = "private, max-age=31536000, immutable"
+_ASK_EACH_TIME: Final = "private, no-cache"
+"""A browser may keep a picture and asks before it shows it again: one that was erased is then gone there as well, and
+who saw it is known."""
 
 
 def _json(model: BaseModel) -> Response:
@@ -35,7 +38,14 @@ def _json(model: BaseModel) -> Response:
     return Response(model.model_dump_json(by_alias=True), media_type="application/json", headers=headers)
 
 
-def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[str, Any] | None]) -> APIRouter:
+def _asked(query: BaseModel) -> dict[str, Any]:
+    """What a viewer asked for, without the place on its pages."""
+    return query.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"cursor", "limit"})
+
+
+def router(
+    database: Database | None, hub: Hub, wish_of: Callable[[str], dict[str, Any] | None], trail: Trail
+) -> APIRouter:
     """Routes of the records. Without a database (the edge role) they answer that records are kept elsewhere."""
     routes = APIRouter(prefix="/api/v1", tags=["records"])
 
@@ -56,9 +66,11 @@ def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[st
         response_model=DetectionPage,
         responses=responses(404, 422, 503),
     )
-    async def detections(query: Annotated[DetectionQuery, Query()]) -> Response:
+    async def detections(request: Request, query: Annotated[DetectionQuery, Query()]) -> Response:
         async with stored().reading() as connection:
-            return _json(await queries.detection_page(connection, query))
+            page = await queries.detection_page(connection, query)
+        trail.note(request, "view", "detections", detail={"query": _asked(query)})
+        return _json(page)
 
     @routes.get(
         "/detections/{event_id}",
@@ -66,13 +78,14 @@ def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[st
         response_model=StoredDetection,
         responses=responses(404, 422, 503),
     )
-    async def detection(event_id: Annotated[UUID, Path()]) -> Response:
+    async def detection(request: Request, event_id: Annotated[UUID, Path()]) -> Response:
         async with stored().reading() as connection:
             found = await queries.one_detection(connection, event_id)
         if found is None:
             raise not_found(
                 f"There is no detection {event_id}.", "Check the id; it may have been erased or not have arrived yet."
             )
+        trail.note(request, "view", "single detections", item=str(event_id))
         return _json(found)
 
     @routes.get(
@@ -81,9 +94,11 @@ def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[st
         response_model=FramePage,
         responses=responses(404, 422, 503),
     )
-    async def frames(query: Annotated[FrameQuery, Query()]) -> Response:
+    async def frames(request: Request, query: Annotated[FrameQuery, Query()]) -> Response:
         async with stored().reading() as connection:
-            return _json(await queries.frame_page(connection, query))
+            page = await queries.frame_page(connection, query)
+        trail.note(request, "view", "list of pictures", detail={"query": _asked(query)})
+        return _json(page)
 
     @routes.get(
         "/frames/{frame_id}.jpg",
@@ -96,12 +111,13 @@ def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[st
         },
     )
     async def frame(
-        frame_id: Annotated[UUID, Path()], if_none_match: Annotated[str | None, Header()] = None
+        request: Request, frame_id: Annotated[UUID, Path()], if_none_match: Annotated[str | None, Header()] = None
     ) -> Response:
         async with stored().reading() as connection:
             digest = await queries.frame_digest(connection, frame_id)
-            headers = {"Cache-Control": _FOREVER, "ETag": f'"{digest.hex()}"' if digest else ""}
+            headers = {"Cache-Control": _ASK_EACH_TIME, "ETag": f'"{digest.hex()}"' if digest else ""}
             if digest is not None and if_none_match is not None and _has(if_none_match, headers["ETag"]):
+                trail.note(request, "view", "pictures", item=str(frame_id))
                 return Response(status_code=304, headers=headers)
             jpeg = await queries.frame_jpeg(connection, frame_id) if digest is not None else None
         if jpeg is None:
@@ -109,6 +125,7 @@ def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[st
                 f"There is no kept picture {frame_id}.",
                 "Check the id; it may have been erased, or pictures may not be recorded on that device.",
             )
+        trail.note(request, "view", "pictures", item=str(frame_id))
         return Response(jpeg, media_type="image/jpeg", headers=headers)
 
     @routes.get(
@@ -117,13 +134,14 @@ def router(database: Database | None, hub: Hub, wish_of: Callable[[str], dict[st
         response_model=Stats,
         responses=responses(404, 422, 503),
     )
-    async def stats(query: Annotated[StatsQuery, Query()]) -> Response:
+    async def stats(request: Request, query: Annotated[StatsQuery, Query()]) -> Response:
         try:
             begin, end = query.resolved(datetime.now(UTC))
         except ValueError as error:
             raise bad_parameters([WrongParameter(parameter="bucket", reason=str(error))]) from None
         async with stored().reading() as connection:
             items = await queries.stats(connection, query.device, begin, end, query.bucket)
+        trail.note(request, "view", f"statistics of {query.device or 'every device'}")
         return _json(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))
 
     @routes.get("/devices", summary="All devices and how they are", response_model=DeviceList, responses=responses(503))

@@ -16,6 +16,13 @@ const STATES = {
   online: ["good", "good", "Online"],
 };
 
+const PAUSED = {
+  // by whom, as capture's status says: what it means
+  dashboard: "Paused by somebody at a page like this one. The camera is off until it is resumed here.",
+  device: "Paused by somebody at the device. The camera is off, and only there it can be resumed.",
+  "device and dashboard": "Paused at the device and from a page like this one. The camera is off until both are resumed.",
+};
+
 const MAIN_READINGS = [
   // what the classifier tells in its status, in words
   ["frames_classified", "Frames read"],
@@ -48,6 +55,7 @@ export class Device {
   #pictureAt = 0;
   #loading = false;
   #nextPicture = null;
+  #trouble = "";
 
   constructor(name, template) {
     this.name = name;
@@ -58,6 +66,7 @@ export class Device {
     this.element.setAttribute("aria-labelledby", this.parts.name.id);
     say(this.parts.name, name);
     this.timeline = new Timeline(this.parts);
+    this.parts.pause.addEventListener("click", () => this.#askToPause());
   }
 
   status(status) {
@@ -110,6 +119,7 @@ export class Device {
     const age = this.#live ? (now - Date.parse(this.#live.received_at)) / 1000 : Infinity;
     const fresh = age <= STALE_S;
     this.#renderState();
+    this.#renderPause();
     this.#renderRecording(fresh);
     this.#renderFaces(fresh);
     this.#renderCounters(fresh);
@@ -149,7 +159,44 @@ export class Device {
     );
   }
 
+  /** Whether a page wants this device paused, as capture says; the button offers the other. */
+  #wanted() {
+    return (this.#statuses.get("capture")?.values.paused_by ?? "").includes("dashboard");
+  }
+
+  async #askToPause() {
+    const pause = !this.#wanted();
+    this.parts.pause.disabled = true;
+    this.#trouble = "";
+    try {
+      const answer = await fetch(`/api/v1/devices/${encodeURIComponent(this.name)}/${pause ? "pause" : "resume"}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+      if (!answer.ok) {
+        const problem = await answer.json();
+        this.#trouble = `${problem.title}: ${problem.detail} ${problem.next_step}`;
+      }
+    } catch {
+      this.#trouble = "The web service is not reached, so the device was told nothing. Try again.";
+    }
+    this.parts.pause.disabled = false;
+    this.parts.pause.focus();
+  }
+
+  #renderPause() {
+    const capture = this.#statuses.get("capture");
+    const by = capture?.values.paused_by;
+    say(this.parts.pause, this.#wanted() ? "Resume camera" : "Pause camera");
+    const standsStill = capture?.state === "paused";
+    let note = this.#trouble;
+    if (!note && by) note = standsStill ? PAUSED[by] ?? `Paused by ${by}.` : "Told to pause; the camera is not off yet.";
+    this.parts.paused.hidden = !note;
+    say(this.parts.paused, note);
+  }
+
   #renderRecording(fresh) {
+    if (this.#statuses.get("capture")?.state === "paused") {
+      chip(this.parts.recording, "wait", "not-recording", "Not recording, paused");
+      return;
+    }
     // What is live wins; else what the classifier's retained status says.
     const recording = (fresh ? this.#live.recording : this.#statuses.get("classifier")?.values.recording) ?? this.#live?.recording;
     const known = recording !== undefined;

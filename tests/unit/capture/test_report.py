@@ -39,6 +39,7 @@ def test_the_status_keeps_the_contract_and_shows_no_password(report: Report) -> 
     assert status.problems[0].cause == "picture of 1x1 pixels"
     assert status.values == {
         "source": "rtsp://host/live",
+        "paused_by": None,
         "kind": "url",
         "fps": 10.0,
         "width": 640,

@@ -54,6 +54,23 @@ def test_a_preset_that_does_not_fit_its_model_is_refused_with_both_shapes(tmp_pa
         EmotionModel(folder)
 
 
+@pytest.mark.parametrize("spec", [{"scale": 1 / 255}, {"scale": 1 / 127.5, "offset": -1.0}, {"offset": -129.4}])
+def test_another_scaling_than_the_models_is_refused(tmp_path: Path, spec: dict[str, float]) -> None:
+    preset = json.loads((FOLDER / PRESET_FILE).read_text())
+    folder = changed(tmp_path, input={**preset["input"], **spec})
+    with pytest.raises(ModelError, match=r"does not fit its model: .*input\.scale .* is not what it learnt with"):
+        EmotionModel(folder)
+
+
+def test_another_temperature_than_the_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"temperature 1 .* does not fit the model"):
+        EmotionModel(changed(tmp_path, temperature=1.0))
+
+
+def test_a_preset_from_before_the_probe_is_used(tmp_path: Path) -> None:
+    assert EmotionModel(changed(tmp_path, probe=None, temperature=1.0)).preset.temperature == 1.0
+
+
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     import hashlib
 

@@ -106,6 +106,15 @@ async def test_full_outbox_drops_the_oldest_frames_for_detections(tmp_path: Path
         assert outbox.dropped_frames + outbox.depth().frames == 60
 
 
+async def test_committed_frames_that_gave_way_are_counted_in_the_file_itself(tmp_path: Path) -> None:
+    for life in (1, 2):  # the second begins with the first one's count
+        async with open_outbox(tmp_path / "outbox.db", SMALL, metrics()) as outbox:
+            for _ in range(60):
+                assert await outbox.put_frame(uuid4(), bytes(30_000))
+            assert outbox.evicted_frames + outbox.depth().frames == life * 60
+            assert outbox.evicted_frames >= outbox.dropped_frames > 0
+
+
 async def test_outbox_full_of_detections_refuses_new_ones_counted_and_works_again_after_deletes(tmp_path: Path) -> None:
     async with open_outbox(tmp_path / "outbox.db", SMALL, metrics()) as outbox:
         kept: list[UUID] = []

@@ -91,11 +91,62 @@ def test_picture_larger_than_the_window_is_sent_alone_among_pictures() -> None:
 
 def test_waiting_counts_from_the_last_confirmation() -> None:
     window = Window(10, MB, 10.0)
-    assert window.waiting_s(50.0) == 0.0
+    assert window.waiting_s(Kind.DETECTION, 50.0) == 0.0
     first, _ = taken(window, item(1), 0.0), taken(window, item(2), 0.0)
-    assert window.waiting_s(30.0) == 30.0
+    assert window.waiting_s(Kind.DETECTION, 30.0) == 30.0
     window.confirm([first.item.id], 40.0)
-    assert window.waiting_s(45.0) == 5.0
+    assert window.waiting_s(Kind.DETECTION, 45.0) == 5.0
+
+
+def test_waiting_does_not_begin_again_when_a_message_is_sent_again_but_when_the_link_comes_back() -> None:
+    window = Window(10, MB, 10.0)
+    flight = taken(window, item(), 0.0)
+    for now in (10.0, 20.0, 30.0):
+        assert window.due(now) == [flight]
+        window.taken(flight, now)
+    assert window.waiting_s(Kind.DETECTION, 35.0) == 35.0
+    window.all_again()
+    window.taken(flight, 36.0)
+    assert window.waiting_s(Kind.DETECTION, 40.0) == 4.0
+
+
+def test_each_kind_is_silent_by_itself() -> None:
+    window = Window(40, MB, 10.0)
+    pictures = [taken(window, item(seq, Kind.FRAME), 0.0) for seq in (1, 2)]
+    first, second = (taken(window, item(seq), 0.0) for seq in (3, 4))
+    window.confirm([first.item.id], 9.0)
+    assert window.due(10.0) == [pictures[0], second]
+    assert window.waiting_s(Kind.FRAME, 15.0) == 15.0
+    assert window.waiting_s(Kind.DETECTION, 15.0) == 0.0 + 15.0 - 9.0
+
+
+def test_overtaken_is_what_is_late_while_something_that_was_sent_later_is_confirmed() -> None:
+    window = Window(10, MB, 10.0)
+    poison = taken(window, item(1), 0.0)
+    for round_ in range(1, 4):
+        now = 10.0 * round_
+        later = taken(window, item(round_ + 1), now - 5.0)
+        window.confirm([later.item.id], now - 1.0)
+        assert window.due(now) == [poison]
+        window.taken(poison, now)
+        assert poison.overtaken == round_
+    window.all_again()
+    assert poison.overtaken == 0  # what went before may have been lost with the connection
+
+
+def test_nothing_is_overtaken_by_what_was_sent_before_it_or_by_another_kind_or_sent_again() -> None:
+    window = Window(20, MB, 10.0)
+    older = taken(window, item(1), 0.0)
+    waiting = taken(window, item(2), 3.0)
+    picture = taken(window, item(3, Kind.FRAME), 5.0)
+    window.confirm([picture.item.id], 8.0)
+    again = window.due(13.0)
+    for flight in again:
+        window.taken(flight, 13.0)
+    window.confirm([older.item.id], 14.0)  # perhaps the copy from the beginning: a slow cloud
+    window.taken(waiting, 13.0)
+    window.due(23.0)
+    assert waiting.overtaken == 0
 
 
 steps = st.lists(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadPicture
-from shared.jpeg import JpegSplitter, check_picture, picture_size, read_comment, with_comment
+from shared.jpeg import EOI, MAX_SCANS, JpegSplitter, check_picture, picture_size, read_comment, with_comment
 
 
 def make_jpeg(width: int = 32, height: int = 24, seed: int = 0) -> bytes:
@@ -43,6 +43,51 @@ def test_too_many_bytes_are_refused() -> None:
 def test_what_is_not_a_whole_jpeg_is_refused(data: bytes) -> None:
     with pytest.raises(BadPicture):
         check_picture(data)
+
+
+def with_scans(count: int) -> bytes:
+    jpeg = make_jpeg()
+    scan = jpeg[jpeg.index(b"\xff\xda") : -2]
+    return jpeg[:-2] + scan * (count - 1) + EOI
+
+
+@pytest.mark.parametrize("cut", [-1, -2, -20, -200])
+def test_a_picture_that_is_cut_off_is_refused_although_its_header_is_whole(cut: int) -> None:
+    jpeg = make_jpeg()
+    assert picture_size(jpeg[:cut]) == (32, 24)
+    with pytest.raises(BadPicture, match="cut off"):
+        check_picture(jpeg[:cut])
+
+
+def test_a_camera_may_pad_behind_the_end() -> None:
+    assert check_picture(make_jpeg() + bytes(5000)) == (32, 24)
+
+
+def test_an_end_marker_inside_a_segment_ends_no_picture() -> None:
+    jpeg = make_jpeg()[:-2] + b"\xff\xfe\x00\x06" + EOI + b"ab"
+    with pytest.raises(BadPicture, match="cut off"):
+        check_picture(jpeg)
+
+
+def test_a_picture_that_keeps_a_decoder_busy_for_long_is_refused() -> None:
+    assert check_picture(with_scans(MAX_SCANS)) == (32, 24)
+    with pytest.raises(BadPicture, match="scans"):
+        check_picture(with_scans(MAX_SCANS + 1))
+
+
+@pytest.mark.parametrize("filler", [b"\xff\xe0\x00\x02", b"\xff", b"\xff\x01"])
+def test_a_header_of_a_million_segments_is_not_read_to_its_end(filler: bytes) -> None:
+    jpeg = make_jpeg()
+    with pytest.raises(BadPicture, match="more than 1000 segments"):
+        check_picture(jpeg[:2] + filler * 1_000_000 + jpeg[2:])
+
+
+def test_a_second_larger_size_is_not_slipped_past_the_limit() -> None:
+    small, large = make_jpeg(), claiming(20_000, 20_000)
+    frame = large[large.index(b"\xff\xc0") : large.index(b"\xff\xda")]
+    for at in (small.index(b"\xff\xda"), len(small) - 2):
+        with pytest.raises(BadPicture):
+            check_picture(small[:at] + frame + small[at:])
 
 
 @given(st.binary(max_size=400))

@@ -64,6 +64,15 @@ def test_unknown_fields_are_ignored_so_that_a_newer_sender_is_understood() -> No
         ({"frame_size": [0, 10]}, "frame_size.0"),
         ({"faces": [{}]}, "faces.0.track_id"),
         ({"seq": -1}, "seq"),
+        ({"seq": "5"}, "seq"),
+        ({"seq": True}, "seq"),
+        ({"seq": 9.0}, "seq"),
+        ({"schema": True}, "schema"),
+        ({"captured_at": 1_700_000_000}, "captured_at"),
+        ({"captured_at": "0001-01-01T00:00:00+23:59"}, "captured_at"),
+        ({"captured_at": "9999-12-31T23:59:59-23:59"}, "captured_at"),
+        ({"source": {"kind": "sample", "name": "a\0b"}}, "source.name"),
+        ({"latency_ms": {"total": 1e300}}, "latency_ms.total"),
         ({"latency_ms": {"total": -1}}, "latency_ms.total"),
     ],
 )
@@ -84,11 +93,44 @@ def test_every_required_field_is_required(missing: str) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", None, b"\xff\xfe", b"[]", b"null", b'{"schema": NaN}', b"{" * 100_000, b" " * (MAX_JSON_BYTES + 1), b"1e999"],
+    [
+        b"",
+        None,
+        b"\xff\xfe",
+        "\ud800",
+        b"[]",
+        b"null",
+        b'{"schema": NaN}',
+        b"{" * 100_000,
+        b" " * (MAX_JSON_BYTES + 1),
+        b"1e999",
+        b"9" * 5000,
+        json.dumps(golden("status")).encode("utf-16"),
+        json.dumps(golden("status")).encode()[:-1] + b', "new": ' + b"[" * 2000 + b"]" * 2000 + b"}",
+    ],
 )
-def test_what_is_not_a_json_object_is_refused(payload: bytes | None) -> None:
+def test_what_is_not_a_json_object_is_refused(payload: bytes | str | None) -> None:
     with pytest.raises(BadMessage):
         decode(Status, "t", payload)
+
+
+def test_a_field_that_is_named_twice_is_refused() -> None:
+    wire = (GOLDEN / "detection.json").read_bytes().replace(b'"device":', b'"device": "other", "device":', 1)
+    with pytest.raises(BadMessage, match="named twice"):
+        decode(Detection, "t", wire)
+
+
+def test_what_is_told_of_a_bad_message_is_short_and_steers_no_terminal() -> None:
+    key = "\x1b[31m\n" + "k" * 100_000
+    with pytest.raises(BadMessage) as caught:
+        decode(Detection, "t", json.dumps(golden("detection") | {"latency_ms": {key: 1}}))
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
+
+
+def test_no_id_is_looked_for_in_a_message_that_only_an_attacker_sends() -> None:
+    payload = b'{"event_id": "018f0000-0000-7000-8000-000000000001"' + b" " * 2_000_000 + b"}"
+    assert message_id(payload) is None
 
 
 def test_infinity_written_as_a_large_number_is_refused() -> None:

@@ -12,7 +12,7 @@ from shared.backoff import Backoff
 from shared.errors import SettingsError
 from shared.runner import run_service
 from shared.settings import LogSettings
-from shared.slots import Newest, wait_at_most
+from shared.slots import Budget, Newest, wait_at_most
 
 
 @given(st.floats(0.01, 5), st.floats(5, 100), st.integers(1, 60))
@@ -104,3 +104,35 @@ async def test_a_cancellation_that_comes_with_the_event_is_not_lost() -> None:
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(5):
             await task
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=30))
+async def test_budget_is_kept_and_served_in_order_also_when_some_who_wait_give_up(
+    asked: list[tuple[int, bool]],
+) -> None:
+    budget = Budget(10)
+    held = 0
+    served: list[int] = []
+
+    async def take(number: int, amount: int) -> None:
+        nonlocal held
+        async with budget.taken(amount):
+            served.append(number)
+            held += min(amount, 10)
+            try:
+                assert held <= 10
+                await asyncio.sleep(0)
+            finally:
+                held -= min(amount, 10)
+
+    tasks = [asyncio.create_task(take(number, amount)) for number, (amount, _) in enumerate(asked)]
+    await asyncio.sleep(0)
+    for task, (_, gives_up) in zip(tasks, asked, strict=True):
+        if gives_up:
+            task.cancel()
+    done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert served == sorted(served)
+    assert all(result is None or isinstance(result, asyncio.CancelledError) for result in done)
+    assert {number for number, (_, gives_up) in enumerate(asked) if not gives_up} <= set(served)
+    async with asyncio.timeout(1), budget.taken(10):
+        pass

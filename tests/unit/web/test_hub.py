@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.web.hub import Event, Hub, TooManyDevices
+from services.web.hub import MAX_KEPT, Event, Hub, TooManyDevices, TooManyKept
 
 
 def numbered(number: int, device: str = "a") -> Event:
@@ -137,3 +137,26 @@ async def test_one_device_too_many_is_refused_and_the_rest_goes_on() -> None:
     hub.forget("a", "live")
     hub.publish(Event("live", "b", ""), keep="live")
     assert hub.devices == {"b"}
+
+
+def test_a_device_that_makes_up_services_is_not_remembered_without_end() -> None:
+    hub = Hub()
+    for number in range(MAX_KEPT):
+        hub.publish(Event("status", "a", ""), keep=f"status/{number}")
+    hub.publish(Event("status", "a", "newer"), keep="status/0")
+    with pytest.raises(TooManyKept):
+        hub.publish(Event("status", "a", ""), keep="status/another")
+    assert len(hub.latest("a")) == MAX_KEPT
+    assert hub.latest("a")["status/0"].data == "newer"
+
+
+def test_previews_beyond_a_limit_push_out_the_oldest() -> None:
+    now = 0.0
+    hub = Hub(max_picture_bytes=250, clock=lambda: now)
+    for device in "abc":
+        now += 1
+        hub.put_picture(device, bytes(100))
+    assert [hub.picture(device) is not None for device in "abc"] == [False, True, True]
+    hub.put_picture("c", bytes(300))
+    assert hub.picture("b") is None
+    assert hub.picture("c") is not None

@@ -1,0 +1,110 @@
+"""Erasing what was recorded, for good, and proving it.
+
+An erasure is first written down; from then on ingest refuses what lies within it, so nothing comes back from an edge's
+outbox or a broker. Only then rows are counted, removed in batches, and counted again.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import delete, func, insert, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.db.audit import Entry, write
+from shared.db.places import PLACES, Place, Scope
+from shared.db.tables import erasures
+from shared.errors import EmotionEdgeError
+
+BATCH: Final = 2000
+"""Rows removed in one transaction: readers and ingest never wait for more than that."""
+INGEST_LOCK: Final = 0x656D6F65
+"""The advisory lock that ingest shares while it stores a batch, and that an erasure takes alone while it is written
+down: so no batch that did not know of it is committed after it."""
+
+Counts = dict[str, int]
+"""Rows by table."""
+
+
+class ErasureError(EmotionEdgeError):
+    """Something within the scope is still there, or came back."""
+
+
+async def count(engine: AsyncEngine, scope: Scope) -> Counts:
+    """How many rows lie within a scope, by table."""
+    async with engine.connect() as connection:
+        return await _count(connection, scope)
+
+
+async def erase(
+    engine: AsyncEngine, scope: Scope, who: str, progress: Callable[[str, int], None] = lambda _table, _rows: None
+) -> tuple[Counts, Counts]:
+    """Remove all that lies within a scope, for good; return the rows before and after, by table.
+
+    When it is cut off, do it again: what is written down holds, and removing goes on.
+
+    Args:
+        engine: without a limit on the time that a statement takes.
+        scope: what to erase; a range needs its end.
+        who: for the audit log.
+        progress: told the table and how many rows were removed after each batch.
+
+    Raises:
+        ErasureError: if rows remain after all were removed.
+        ValueError: if the scope is a range without an end: it would refuse all that is ever recorded.
+        sqlalchemy.exc.SQLAlchemyError: if the database fails.
+    """
+    if scope.item_id is None and scope.end is None:
+        raise ValueError("a range to be erased needs an end")
+    number = await _write_down(engine, scope, who)
+    before = await count(engine, scope)
+    async with engine.begin() as connection:
+        await connection.execute(update(erasures).where(erasures.c.id == number).values(rows_before=before))
+    for place in PLACES:
+        await _empty(engine, place, scope, progress)
+    async with engine.begin() as connection:
+        after = await _count(connection, scope)
+        done = not any(after.values())
+        values = {"rows_after": after, "finished_at": datetime.now(UTC) if done else None}
+        await connection.execute(update(erasures).where(erasures.c.id == number).values(**values))
+        detail = {"erasure": number, "rows_before": before, "rows_after": after}
+        await write(connection, [Entry(who, "erase" if done else "erase failed", str(scope), detail)])
+    if not done:
+        left = ", ".join(f"{rows} in {table}" for table, rows in after.items() if rows)
+        raise ErasureError(f"rows remain of {scope}: {left}; nothing may add them but ingest, so see what else writes")
+    return before, after
+
+
+async def _write_down(engine: AsyncEngine, scope: Scope, who: str) -> int:
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": INGEST_LOCK})
+        row = {
+            "requested_by": who,
+            "device": scope.device,
+            "captured_from": scope.begin,
+            "captured_to": scope.end if scope.item_id is None else None,
+            "item_id": scope.item_id,
+        }
+        number = await connection.scalar(insert(erasures).values(row).returning(erasures.c.id))
+        await write(connection, [Entry(who, "erase begins", str(scope), {"erasure": number})])
+    assert isinstance(number, int)
+    return number
+
+
+async def _count(connection: AsyncConnection, scope: Scope) -> Counts:
+    found = {}
+    for place in PLACES:
+        rows = await connection.scalar(select(func.count()).select_from(place.table).where(place.within(scope)))
+        found[place.table.name] = rows or 0
+    return found
+
+
+async def _empty(engine: AsyncEngine, place: Place, scope: Scope, progress: Callable[[str, int], None]) -> None:
+    key = tuple_(*place.table.primary_key.columns)
+    some = select(*place.table.primary_key.columns).where(place.within(scope)).limit(BATCH)
+    while True:
+        async with engine.begin() as connection:
+            removed = (await connection.execute(delete(place.table).where(key.in_(some)))).rowcount
+        if not removed:
+            return
+        progress(place.table.name, removed)

@@ -1,0 +1,94 @@
+"""Every place in the database that holds personal data, and how to find there what lies within a scope.
+
+A table that is in neither list fails a test: whoever adds one says here what it holds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, LargeBinary, Table, and_, literal, or_, true
+
+from shared.db.tables import dead_letters, detections, faces, frames
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is meant: one item by its id, or all of a device (None: of every device) captured in [begin, end).
+
+    Whatever else a person may name, a study session for one, is resolved to scopes.
+    """
+
+    device: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+    item_id: UUID | None = None
+
+    def __str__(self) -> str:
+        """In words."""
+        if self.item_id is not None:
+            return f"item {self.item_id}"
+        device = f"device {self.device}" if self.device is not None else "every device"
+        begin = f"from {self.begin.isoformat()} " if self.begin is not None else ""
+        return f"{device}, captured {begin}before {self.end.isoformat() if self.end is not None else 'any time'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A table with personal data. `within` is true for the rows that belong to a scope."""
+
+    table: Table
+    within: Callable[[Scope], ColumnElement[bool]]
+
+
+def _range(table: Table, scope: Scope) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    if scope.device is not None:
+        conditions.append(table.c.device == scope.device)
+    if scope.begin is not None:
+        conditions.append(table.c.captured_at >= scope.begin)
+    if scope.end is not None:
+        conditions.append(table.c.captured_at < scope.end)
+    return and_(true(), *conditions)
+
+
+def _of_event(table: Table) -> Callable[[Scope], ColumnElement[bool]]:
+    return lambda scope: _range(table, scope) if scope.item_id is None else table.c.event_id == scope.item_id
+
+
+def _of_frame(scope: Scope) -> ColumnElement[bool]:
+    if scope.item_id is None:
+        return _range(frames, scope)
+    return or_(frames.c.frame_id == scope.item_id, frames.c.event_id == scope.item_id)
+
+
+def _of_dead_letter(scope: Scope) -> ColumnElement[bool]:
+    # What was refused cannot be trusted to say when it was captured, so time does not spare it; nor does a topic that
+    # names one device where the payload names another.
+    if scope.item_id is not None:
+        return or_(dead_letters.c.message_id == scope.item_id, _mentions(str(scope.item_id)))
+    if scope.device is None:
+        return true()
+    return or_(dead_letters.c.device == scope.device, _mentions(scope.device))
+
+
+def _mentions(name: str) -> ColumnElement[bool]:
+    # As a JSON string. Names and ids hold nothing that LIKE takes for a pattern.
+    return dead_letters.c.payload.bool_op("LIKE")(literal(f'%"{name}"%'.encode(), LargeBinary))
+
+
+PLACES: Final = (
+    Place(faces, _of_event(faces)),
+    Place(frames, _of_frame),
+    Place(detections, _of_event(detections)),
+    Place(dead_letters, _of_dead_letter),
+)
+WITHOUT_PERSONAL_DATA: Final = {
+    "devices": "names of machines, and when each was first and last heard",
+    "erasures": "which times of which device were erased; must outlast what it erased, or that comes back",
+    "audit_log": "who did what; names times, devices and ids, holds no reading of a face",
+    "alembic_version": "the schema's version",
+}
+"""The other tables, each with what it holds."""

@@ -1,0 +1,195 @@
+"""Retention: partitions are made ahead, and what is older than its kind is kept is dropped, a whole partition at once.
+
+Rows are deleted one by one only where they have no partition of their own: in the default partitions (a clock that was
+never set) and among dead letters.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import Field
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import logs
+from shared.db import partitions
+from shared.db.audit import Entry, write
+from shared.db.faults import describe
+from shared.db.partitions import DAYS_AHEAD, DAYS_BACK, Partition
+from shared.db.tables import AUDIT_LOG, PARTITIONED
+from shared.settings import Group
+
+_LOCK: Final = 0x656D6F72
+_BATCH: Final = 2000
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_BY_RETENTION: Final = "retention"
+
+log = logs.get(__name__)
+
+
+class RetentionSettings(Group):
+    """For how many days each kind of data is kept; 0 keeps it for ever."""
+
+    detections_days: int = Field(
+        default=0, ge=0, le=36_500, description="days that detections and faces are kept after capture; 0: for ever"
+    )
+    frames_days: int = Field(
+        default=0, ge=0, le=36_500, description="days that pictures are kept after capture; 0: for ever"
+    )
+    dead_letters_days: int = Field(
+        default=30, ge=0, le=36_500, description="days that refused messages are kept; 0: for ever"
+    )
+    audit_days: int = Field(
+        default=1095, ge=0, le=36_500, description="days that the audit log is kept, in whole months; 0: for ever"
+    )
+
+    def days(self, table: str) -> int:
+        """For how many days `table` is kept."""
+        of_table = {
+            "detections": self.detections_days,
+            "faces": self.detections_days,
+            "frames": self.frames_days,
+            "dead_letters": self.dead_letters_days,
+            AUDIT_LOG: self.audit_days,
+        }
+        return of_table[table]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one pass did."""
+
+    made: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    rows_deleted: dict[str, int] = field(default_factory=dict)
+    postponed: list[str] = field(default_factory=list)
+    """Partitions that a long query held on to; the next pass drops or makes them."""
+
+
+def expired(found: list[Partition], days: int, now: datetime) -> list[Partition]:
+    """Those of a table's partitions of which everything is older than `days`; none where that is 0. Pure."""
+    return [partition for partition in found if days and partition.end <= now - timedelta(days=days)]
+
+
+async def run_pass(engine: AsyncEngine, settings: RetentionSettings, now: datetime | None = None) -> Outcome | None:
+    """Make partitions ahead and drop what has expired at `now`; None where another program is doing just that.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: if the database fails. What was done until then is done.
+    """
+    now = now or datetime.now(UTC)
+    async with engine.connect() as connection, _alone(connection) as alone:
+        if not alone:
+            return None
+        outcome = Outcome()
+        await _make_ahead(connection, now, outcome)
+        for table in (*PARTITIONED, AUDIT_LOG):
+            await _drop_expired(connection, table, settings.days(table), now, outcome)
+        for table, statement in _DELETES.items():
+            days = settings.days(table)
+            if days:
+                await _delete(connection, table, statement, now - timedelta(days=days), now, outcome)
+        if outcome.dropped or outcome.rows_deleted:
+            detail = {"dropped": outcome.dropped, "rows_deleted": outcome.rows_deleted, "days": settings.model_dump()}
+            await write(connection, [Entry(_BY_RETENTION, "retention", "what expired", detail)])
+            await connection.commit()
+            log.info("expired data dropped", partitions=outcome.dropped, rows_deleted=outcome.rows_deleted)
+        return outcome
+
+
+@contextlib.asynccontextmanager
+async def _alone(connection: AsyncConnection) -> AsyncIterator[bool]:
+    """Hold the lock of the whole database for this pass; it ends with the connection, whatever happens."""
+    mine = bool(await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}))
+    await connection.commit()
+    try:
+        yield mine
+    except BaseException:
+        await connection.invalidate()
+        raise
+    if mine:
+        await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        await connection.commit()
+
+
+async def _make_ahead(connection: AsyncConnection, now: datetime, outcome: Outcome) -> None:
+    today = partitions.day_of(now)
+    for table in PARTITIONED:
+        for ahead in range(DAYS_AHEAD + 1):
+            day = today + timedelta(days=ahead)
+            name = partitions.partition_name(table, day)
+            async with _patiently(connection, name, outcome):
+                if await partitions.ensure_day(connection, table, day):
+                    outcome.made.append(name)
+
+
+async def _drop_expired(connection: AsyncConnection, table: str, days: int, now: datetime, outcome: Outcome) -> None:
+    found = await partitions.partitions(connection, table)
+    await connection.commit()
+    for partition in expired(found, days, now):
+        async with _patiently(connection, partition.name, outcome):
+            await partitions.drop(connection, partition)
+            outcome.dropped.append(partition.name)
+
+
+@contextlib.asynccontextmanager
+async def _patiently(connection: AsyncConnection, name: str, outcome: Outcome) -> AsyncIterator[None]:
+    """One transaction that gives way to a long query: it is postponed to the next pass."""
+    try:
+        yield
+        await connection.commit()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        await connection.rollback()
+        outcome.postponed.append(name)
+        log.warning("a partition is in use; retention comes back to it", partition=name, error=describe(error))
+
+
+# In a default partition are days whose clock nobody believes: they expire by when they were stored. Days near enough
+# to be believed are there only because their partition could not be made or is gone already: they expire as it did.
+_EXPIRED_HERE: Final = "(received_at < :before OR captured_at >= :believable AND captured_at < :before)"
+_DELETES: Final = {
+    "detections": f"""
+        WITH gone AS (
+            DELETE FROM detections_default WHERE (captured_at, event_id) IN (
+                SELECT captured_at, event_id FROM detections_default WHERE {_EXPIRED_HERE} LIMIT {_BATCH})
+            RETURNING captured_at, event_id),
+        faceless AS (DELETE FROM faces f USING gone g WHERE (f.captured_at, f.event_id) = (g.captured_at, g.event_id))
+        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+    "faces": f"""
+        WITH gone AS (
+            DELETE FROM faces_default WHERE (captured_at, event_id, face_index) IN (
+                SELECT captured_at, event_id, face_index FROM faces_default
+                WHERE captured_at >= :believable AND captured_at < :before LIMIT {_BATCH})
+            RETURNING 1)
+        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+    "frames": f"""
+        WITH gone AS (
+            DELETE FROM frames_default WHERE (captured_at, frame_id) IN (
+                SELECT captured_at, frame_id FROM frames_default WHERE {_EXPIRED_HERE} LIMIT {_BATCH})
+            RETURNING 1)
+        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+    "dead_letters": f"""
+        WITH gone AS (
+            DELETE FROM dead_letters WHERE id IN (
+                SELECT id FROM dead_letters WHERE received_at < :before LIMIT {_BATCH})
+            RETURNING 1)
+        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+}
+
+
+async def _delete(
+    connection: AsyncConnection, table: str, statement: str, before: datetime, now: datetime, outcome: Outcome
+) -> None:
+    times = {"before": before}
+    if ":believable" in statement:
+        times["believable"] = now - timedelta(days=DAYS_BACK)
+    while rows := await connection.scalar(text(statement), times):
+        await connection.commit()
+        outcome.rows_deleted[table] = outcome.rows_deleted.get(table, 0) + rows
+    await connection.commit()
