@@ -3,7 +3,7 @@
 import mimetypes
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.web import problems
 from services.web.database import Database, DatabaseUnavailable
+from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.routes import control, live, pages, records
@@ -88,12 +89,13 @@ class WebApp(FastAPI):
 
 def create_app(
     *,
-    role: Literal["cloud", "edge"],
+    role: pages.Role,
     hub: Hub,
     database: Database | None,
     wish_of: Callable[[str], dict[str, Any] | None],
     set_paused: control.SetPaused,
     trail: Trail,
+    gate: Gate,
     metrics: Metrics,
     readiness: Readiness,
     max_viewers: int,
@@ -124,12 +126,18 @@ def create_app(
     if not charts:
         log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))
     templates = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        auto_reload=False,  # looking whether a file has changed would block the loop
     )
-    app.include_router(live.router(hub, max_viewers, trail))
-    app.include_router(records.router(database, hub, wish_of, trail))
-    app.include_router(control.router(hub, set_paused, trail))
-    app.include_router(pages.router(templates, app, role=role, charts=charts))
+    for name in templates.list_templates():
+        templates.get_template(name)  # from disk now, also those that others extend
+    app.include_router(live.router(hub, max_viewers, trail, gate))
+    app.include_router(records.router(database, hub, wish_of, trail, gate))
+    app.include_router(control.router(hub, set_paused, trail, gate))
+    app.include_router(pages.router(templates, app, gate, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))
     # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of
     # another type, whatever a machine's table says.

@@ -1,4 +1,4 @@
-"""The edge to Postgres: connections for reading, and what to tell people when there are none."""
+"""The edge to Postgres: connections, and what to tell people when there are none."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import logs
@@ -32,7 +32,7 @@ class DatabaseUnavailable(EmotionEdgeError):
 
 
 class Database:
-    """Read-only connections from a pool, and the one thing that is written: the audit log."""
+    """Connections from a pool: read-only ones, and those that write what people add."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._writing = engine
@@ -50,6 +50,25 @@ class Database:
             async with asyncio.timeout(_TOTAL_TIMEOUT_S), self._engine.connect() as connection:
                 await connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_S * 1000}"))
                 yield connection
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            told = _explained(error)
+            self._failed(told)
+            raise told from error
+        self._succeeded()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction that is committed at the end, unless something was raised.
+
+        Raises:
+            DatabaseUnavailable: as in `reading`. What the statements violate is raised as it is: IntegrityError.
+        """
+        try:
+            async with asyncio.timeout(_TOTAL_TIMEOUT_S), self._writing.begin() as connection:
+                await connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_S * 1000}"))
+                yield connection
+        except IntegrityError:
+            raise
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             told = _explained(error)
             self._failed(told)

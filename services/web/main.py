@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from services.web.app import create_app
 from services.web.database import Database
 from services.web.feed import Feed
+from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.lease import WatchLease
 from services.web.settings import WebSettings
@@ -67,6 +68,7 @@ async def run(settings: WebSettings) -> None:
             wish_of=lease.wish,
             set_paused=lease.set_paused,
             trail=trail,
+            gate=Gate(),
             metrics=metrics,
             readiness=missing,
             max_viewers=settings.max_viewers,

@@ -5,7 +5,6 @@ thing makes one line with how often and at which items, not a line for each pict
 """
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from services.web.gate import who as of
 from shared import logs
 from shared.db.audit import Entry
 from shared.messages import rfc3339
@@ -29,17 +29,6 @@ _MAX_REQUEST_ID: Final = 64
 log = logs.get(__name__)
 
 Save = Callable[[Sequence[Entry]], Awaitable[None]]
-
-
-def viewer(request: Request) -> str:
-    """Who asks, as far as it is known while nobody logs in."""
-    host = request.client.host if request.client else None
-    try:
-        if host is not None and ipaddress.ip_address(host).is_loopback:
-            return "somebody at this machine"
-    except ValueError:
-        pass  # a test's client or a socket's path
-    return f"unknown at {host or 'an unknown address'}"
 
 
 def request_id(request: Request) -> str | None:
@@ -97,7 +86,7 @@ class Trail:
             detail: what else matters, as JSON; lines that differ in it stay apart.
         """
         detail = detail or {}
-        who = viewer(request)
+        who = of(request)
         key = (who, action, what, json.dumps(detail, sort_keys=True))
         now = datetime.now(UTC)
         line = self._open.get(key)

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, LargeBinary, Table, and_, literal, or_, true
+from sqlalchemy import ColumnElement, LargeBinary, Table, and_, literal, or_, select, true
 
+from shared.db.study_tables import dataset_items, session_markers, study_sessions, votes
 from shared.db.tables import dead_letters, detections, faces, frames
 
 
@@ -74,21 +75,49 @@ def _of_dead_letter(scope: Scope) -> ColumnElement[bool]:
     return or_(dead_letters.c.device == scope.device, _mentions(scope.device))
 
 
+def _of_study_session(scope: Scope) -> ColumnElement[bool]:
+    # A session that reaches beyond the scope stays: it says what was asked of the records that stay too.
+    if scope.item_id is not None:
+        return study_sessions.c.id == scope.item_id
+    conditions: list[ColumnElement[bool]] = [study_sessions.c.ended_at.is_not(None)]
+    if scope.device is not None:
+        conditions.append(study_sessions.c.devices == [scope.device])
+    if scope.begin is not None:
+        conditions.append(study_sessions.c.started_at >= scope.begin)
+    if scope.end is not None:
+        conditions.append(study_sessions.c.ended_at <= scope.end)
+    return and_(*conditions)
+
+
+def _of_session_marker(scope: Scope) -> ColumnElement[bool]:
+    return session_markers.c.session_id.in_(select(study_sessions.c.id).where(_of_study_session(scope)))
+
+
 def _mentions(name: str) -> ColumnElement[bool]:
     # As a JSON string. Names and ids hold nothing that LIKE takes for a pattern.
     return dead_letters.c.payload.bool_op("LIKE")(literal(f'%"{name}"%'.encode(), LargeBinary))
 
 
 PLACES: Final = (
+    Place(dataset_items, _of_event(dataset_items)),
+    Place(votes, _of_event(votes)),
     Place(faces, _of_event(faces)),
     Place(frames, _of_frame),
     Place(detections, _of_event(detections)),
     Place(dead_letters, _of_dead_letter),
+    Place(session_markers, _of_session_marker),
+    Place(study_sessions, _of_study_session),
 )
+"""In the order in which they are emptied: what refers to another comes first."""
 WITHOUT_PERSONAL_DATA: Final = {
     "devices": "names of machines, and when each was first and last heard",
     "erasures": "which times of which device were erased; must outlast what it erased, or that comes back",
     "audit_log": "who did what; names times, devices and ids, holds no reading of a face",
+    "users": "who may log in: names that their owners chose, roles, hashed passwords",
+    "logins": "which browsers are logged in",
+    "api_tokens": "which programs may ask",
+    "datasets": "names, filters and counts of datasets; the faces are in dataset_items",
+    "exports": "which files were made of which dataset; the files are on the web service's disk",
     "alembic_version": "the schema's version",
 }
 """The other tables, each with what it holds."""

@@ -1,4 +1,5 @@
-"""The tables, as SQLAlchemy knows them. The migrations under `migrations/` make them; a test compares the two.
+"""The tables of what devices sent, as SQLAlchemy knows them. The migrations under `migrations/` make them; a test
+compares the two. Those of people and of studies are in `account_tables` and `study_tables`.
 
 `detections`, `faces` and `frames` are partitioned by day of capture (UTC), so that retention drops partitions and
 never deletes rows. A primary key must hold the partition key; `captured_at` never changes for an `event_id`, so the
@@ -37,7 +38,8 @@ AUDIT_LOG: Final = "audit_log"
 _BY_DAY: Final = "RANGE (captured_at)"
 
 
-def _time(name: str, **options: Any) -> Column[datetime]:
+def moment(name: str, **options: Any) -> Column[datetime]:
+    """A column for a time that is always there."""
     return Column(name, DateTime(timezone=True), nullable=False, **options)
 
 
@@ -45,17 +47,17 @@ devices = Table(
     "devices",
     metadata,
     Column("device", Text, primary_key=True),
-    _time("first_seen", server_default=func.now()),
-    _time("last_seen", server_default=func.now()),
+    moment("first_seen", server_default=func.now()),
+    moment("last_seen", server_default=func.now()),
     comment="Every device that ever sent a detection; last_seen is the capture time of its newest.",
 )
 
 detections = Table(
     "detections",
     metadata,
-    _time("captured_at", primary_key=True),
+    moment("captured_at", primary_key=True),
     Column("event_id", Uuid, primary_key=True),
-    _time("received_at", server_default=func.now()),
+    moment("received_at", server_default=func.now()),
     Column("device", Text, nullable=False),
     Column("boot_id", Uuid, nullable=False),
     Column("seq", BigInteger, nullable=False),
@@ -77,7 +79,7 @@ detections = Table(
 faces = Table(
     "faces",
     metadata,
-    _time("captured_at", primary_key=True),
+    moment("captured_at", primary_key=True),
     Column("event_id", Uuid, primary_key=True),
     Column("face_index", SmallInteger, primary_key=True),
     Column("device", Text, nullable=False),
@@ -107,9 +109,9 @@ faces = Table(
 frames = Table(
     "frames",
     metadata,
-    _time("captured_at", primary_key=True),
+    moment("captured_at", primary_key=True),
     Column("frame_id", Uuid, primary_key=True),
-    _time("received_at", server_default=func.now()),
+    moment("received_at", server_default=func.now()),
     Column("device", Text, nullable=False),
     Column("event_id", Uuid),
     Column("boot_id", Uuid, nullable=False),
@@ -130,7 +132,7 @@ dead_letters = Table(
     "dead_letters",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _time("received_at", server_default=func.now()),
+    moment("received_at", server_default=func.now()),
     Column("topic", Text, nullable=False),
     Column("device", Text),
     Column("message_id", Uuid),
@@ -150,7 +152,7 @@ erasures = Table(
     "erasures",
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _time("requested_at", server_default=func.now()),
+    moment("requested_at", server_default=func.now()),
     Column("requested_by", Text, nullable=False),
     Column("device", Text, comment="null: every device"),
     Column("captured_from", DateTime(timezone=True), comment="null: from the beginning"),
@@ -165,7 +167,7 @@ erasures = Table(
 audit_log = Table(
     AUDIT_LOG,
     metadata,
-    _time("at", primary_key=True, server_default=func.now()),
+    moment("at", primary_key=True, server_default=func.now()),
     Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
     Column("who", Text, nullable=False),
     Column("action", Text, nullable=False),

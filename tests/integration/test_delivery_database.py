@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.db import tables
+from shared.db import account_tables, study_tables, tables
 from shared.db.engine import create_engine
 from shared.db.migrate import MigrationError, upgrade
 from shared.db.partitions import ensure_day, has_own_partition, partition_name
@@ -38,6 +38,7 @@ def _differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(
         connection, opts={"compare_type": True, "compare_server_default": True, "include_name": _is_ours}
     )
+    assert account_tables.users.metadata is study_tables.votes.metadata is tables.metadata  # all are loaded
     return list(compare_metadata(context, tables.metadata))
 
 
@@ -66,8 +67,8 @@ async def test_upgrade_says_what_it_does_and_a_second_one_has_nothing_to_do(
     await upgrade(database_settings, steps.append)
     await asyncio.sleep(0)
     assert steps == [
-        "the database's schema goes from nothing to 0002",
-        "the database has the newest schema (0002)",
+        "the database's schema goes from nothing to 0003",
+        "the database has the newest schema (0003)",
     ]
 
 

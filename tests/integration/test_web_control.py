@@ -195,6 +195,7 @@ class _Request:
     def __init__(self, host: str | None = "192.0.2.7", headers: dict[str, str] | None = None) -> None:
         self.client = type("Client", (), {"host": host})() if host else None
         self.headers = headers or {}
+        self.state = object()
 
 
 async def test_lines_are_bounded_and_what_finds_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

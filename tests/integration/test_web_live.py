@@ -209,7 +209,7 @@ async def test_nothing_blocks_the_loop(mqtt_settings: MqttSettings) -> None:
                 assert (await client.get(path)).status_code == 200
             for name, media_type in (
                 ("live.js", "text/javascript"),
-                ("live.css", "text/css"),
+                ("app.css", "text/css"),
                 ("icon.svg", "image/svg"),
             ):
                 answer = await client.get(f"/static/{name}")

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
 
+from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, not_found, responses
 from services.web.trail import Trail
@@ -14,7 +15,7 @@ from shared.mqtt import NotConnected
 
 SetPaused = Callable[[str, bool], Awaitable[None]]
 """Publishes a device's wish to be paused or not. Raises NotConnected."""
-_ERRORS: Final = responses(400, 403, 404, 413, 415, 422, 503)
+_ERRORS: Final = responses(400, 401, 403, 404, 413, 415, 422, 503)
 
 
 class Nothing(BaseModel):
@@ -42,9 +43,11 @@ async def json_only(request: Request) -> None:
         )
 
 
-def router(hub: Hub, set_paused: SetPaused, trail: Trail) -> APIRouter:
+def router(hub: Hub, set_paused: SetPaused, trail: Trail, gate: Gate) -> APIRouter:
     """Routes that change what a device does."""
-    routes = APIRouter(prefix="/api/v1/devices/{device}", tags=["devices"], dependencies=[Depends(json_only)])
+    routes = APIRouter(
+        prefix="/api/v1/devices/{device}", tags=["devices"], dependencies=[Depends(json_only), gate.guard("research")]
+    )
 
     async def wish(request: Request, device: str, paused: bool) -> PauseWish:
         if device not in hub.devices:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, not_found, responses
 from services.web.trail import Trail
@@ -40,9 +41,9 @@ class LiveQuery(BaseModel):
     previews: bool = Field(default=True, description="false for a page that nobody looks at now")
 
 
-def router(hub: Hub, max_viewers: int, trail: Trail) -> APIRouter:
+def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
     """Routes of what is happening now."""
-    routes = APIRouter(prefix="/api/v1", tags=["live"])
+    routes = APIRouter(prefix="/api/v1", tags=["live"], dependencies=[gate.guard("view")])
 
     @routes.get(
         "/live",
@@ -50,7 +51,7 @@ def router(hub: Hub, max_viewers: int, trail: Trail) -> APIRouter:
         description=_DESCRIPTION,
         # Not EventSourceResponse: FastAPI would expect a generator here and encode each event anew for each viewer.
         response_class=Response,
-        responses={200: {"content": {"text/event-stream": {}}}, **responses(422, 503)},
+        responses={200: {"content": {"text/event-stream": {}}}, **responses(401, 403, 422, 503)},
     )
     async def live(request: Request, query: Annotated[LiveQuery, Query()]) -> Response:
         if hub.viewers >= max_viewers:
@@ -71,7 +72,7 @@ def router(hub: Hub, max_viewers: int, trail: Trail) -> APIRouter:
         "/devices/{device}/preview.jpg",
         summary="A device's newest preview, boxes and words drawn in",
         response_class=Response,
-        responses={200: {"content": {"image/jpeg": {}}}, **responses(404, 422)},
+        responses={200: {"content": {"image/jpeg": {}}}, **responses(401, 403, 404, 422)},
     )
     async def preview(
         request: Request, device: Annotated[DeviceName, Path()], n: Annotated[int | None, Query(ge=0)] = None

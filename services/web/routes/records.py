@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from services.web import queries
 from services.web.database import Database
+from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
 from services.web.schemas import (
@@ -44,10 +45,14 @@ def _asked(query: BaseModel) -> dict[str, Any]:
 
 
 def router(
-    database: Database | None, hub: Hub, wish_of: Callable[[str], dict[str, Any] | None], trail: Trail
+    database: Database | None,
+    hub: Hub,
+    wish_of: Callable[[str], dict[str, Any] | None],
+    trail: Trail,
+    gate: Gate,
 ) -> APIRouter:
     """Routes of the records. Without a database (the edge role) they answer that records are kept elsewhere."""
-    routes = APIRouter(prefix="/api/v1", tags=["records"])
+    routes = APIRouter(prefix="/api/v1", tags=["records"], dependencies=[gate.guard("view")])
 
     def stored() -> Database:
         if database is None:
@@ -64,7 +69,7 @@ def router(
         "/detections",
         summary="Detections, newest first",
         response_model=DetectionPage,
-        responses=responses(404, 422, 503),
+        responses=responses(401, 403, 404, 422, 503),
     )
     async def detections(request: Request, query: Annotated[DetectionQuery, Query()]) -> Response:
         async with stored().reading() as connection:
@@ -76,7 +81,7 @@ def router(
         "/detections/{event_id}",
         summary="One detection",
         response_model=StoredDetection,
-        responses=responses(404, 422, 503),
+        responses=responses(401, 403, 404, 422, 503),
     )
     async def detection(request: Request, event_id: Annotated[UUID, Path()]) -> Response:
         async with stored().reading() as connection:
@@ -92,7 +97,7 @@ def router(
         "/frames",
         summary="Kept pictures, newest first, without the pictures themselves",
         response_model=FramePage,
-        responses=responses(404, 422, 503),
+        responses=responses(401, 403, 404, 422, 503),
     )
     async def frames(request: Request, query: Annotated[FrameQuery, Query()]) -> Response:
         async with stored().reading() as connection:
@@ -107,7 +112,7 @@ def router(
         responses={
             200: {"content": {"image/jpeg": {}}},
             304: {"description": "The reader has it already"},
-            **responses(404, 422, 503),
+            **responses(401, 403, 404, 422, 503),
         },
     )
     async def frame(
@@ -132,7 +137,7 @@ def router(
         "/stats",
         summary="Counts and mean probabilities by stretches of time",
         response_model=Stats,
-        responses=responses(404, 422, 503),
+        responses=responses(401, 403, 404, 422, 503),
     )
     async def stats(request: Request, query: Annotated[StatsQuery, Query()]) -> Response:
         try:
@@ -144,7 +149,12 @@ def router(
         trail.note(request, "view", f"statistics of {query.device or 'every device'}")
         return _json(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))
 
-    @routes.get("/devices", summary="All devices and how they are", response_model=DeviceList, responses=responses(503))
+    @routes.get(
+        "/devices",
+        summary="All devices and how they are",
+        response_model=DeviceList,
+        responses=responses(401, 403, 503),
+    )
     async def devices() -> Response:
         seen = {}
         if database is not None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.web.app import create_app
+from services.web.gate import Gate
 from services.web.hosts import host_of, is_safe
 from services.web.hub import Hub
 from services.web.trail import Trail
@@ -76,6 +77,7 @@ def client() -> httpx.AsyncClient:
         wish_of=lambda _device: None,
         set_paused=set_paused,
         trail=Trail(save, metrics),
+        gate=Gate(),
         metrics=metrics,
         readiness=dict,
         max_viewers=1,

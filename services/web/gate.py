@@ -1,0 +1,109 @@
+"""Who asks, and what they may do. Routes say what they need; whether it is there is decided here alone."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from services.web.problems import ApiProblem
+
+Right = Literal["view", "label", "research", "admin"]
+"""view: see what was recorded and what happens now. label: vote on faces. research: sessions, datasets, exports, pause
+and settings of devices. admin: people, their keys, the audit log, erasing."""
+
+RIGHTS: Final[tuple[Right, ...]] = ("view", "label", "research", "admin")
+RIGHTS_OF_ROLE: Final[dict[str, frozenset[Right]]] = {
+    "viewer": frozenset(RIGHTS[:1]),
+    "labeller": frozenset(RIGHTS[:2]),
+    "researcher": frozenset(RIGHTS[:3]),
+    "admin": frozenset(RIGHTS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks: the name that votes and the audit log keep, and what they may do."""
+
+    name: str
+    rights: frozenset[Right]
+    user_id: str | None = None
+    """Null where nobody logs in."""
+
+
+class Identify(Protocol):
+    """Says who sent a request; None where nobody known did."""
+
+    async def __call__(self, request: Request) -> Identity | None: ...
+
+
+def unnamed(request: Request) -> str:
+    """Who asks, as far as it is known where nobody logs in."""
+    host = request.client.host if request.client else None
+    try:
+        if host is not None and ipaddress.ip_address(host).is_loopback:
+            return "somebody at this machine"
+    except ValueError:
+        pass  # a test's client or a socket's path
+    return f"unknown at {host or 'an unknown address'}"
+
+
+async def anybody(request: Request) -> Identity:
+    """Where no login is asked for: whoever reaches the service may do everything."""
+    return Identity(unnamed(request), frozenset(RIGHTS))
+
+
+class Gate:
+    """Lets a request in, or says what is missing."""
+
+    def __init__(self, identify: Identify = anybody) -> None:
+        self._identify = identify
+
+    async def identity(self, request: Request) -> Identity | None:
+        """Who asks; found once a request."""
+        if not hasattr(request.state, "identity"):
+            request.state.identity = await self._identify(request)
+        found: Identity | None = request.state.identity
+        return found
+
+    def needs(self, right: Right) -> Callable[[Request], Awaitable[Identity]]:
+        """A dependency of routes: gives who asks.
+
+        Raises:
+            ApiProblem: 401 where nobody is known, 403 where they may not.
+        """
+
+        async def let_in(request: Request) -> Identity:
+            identity = await self.identity(request)
+            if identity is None:
+                raise ApiProblem(
+                    401,
+                    "login-needed",
+                    "Log in first",
+                    "The request names nobody who is known here.",
+                    "Log in at /login, or send Authorization: Bearer with a token made on the page Keys.",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            if right not in identity.rights:
+                raise ApiProblem(
+                    403,
+                    "not-allowed",
+                    "Not allowed",
+                    f"{identity.name} may not do this: it needs the right {right!r}.",
+                    "Ask an administrator for another role, or use a token with this right.",
+                )
+            return identity
+
+        return let_in
+
+    def guard(self, right: Right) -> Any:
+        """The same for routes that need not know who it is: for `dependencies=[...]`."""
+        return Depends(self.needs(right))
+
+
+def who(request: Request) -> str:
+    """The name to be kept of who asked, after the gate let them in."""
+    identity: Identity | None = getattr(request.state, "identity", None)
+    return identity.name if identity is not None else unnamed(request)
