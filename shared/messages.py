@@ -36,7 +36,7 @@ MAX_JSON_BYTES: Final = 256 * 1024
 MAX_ID_BYTES: Final = 4 * MAX_JSON_BYTES
 """A refused message larger than this is not searched for its id: parsing takes many times its size in memory."""
 PROBABILITY_SUM_TOLERANCE: Final = 1e-3
-_MOST: Final = 1e9
+MOST_READING: Final = 1e9
 """Above any reading that is a measurement, and within what Postgres' `real` holds."""
 _TOLD_FIELD: Final = 100
 _TOLD_REASON: Final = 300
@@ -142,7 +142,9 @@ class Quality(Message):
     """Whether a face can be read at all, and if not, why."""
 
     size_px: int = Field(ge=0, le=32767, description="shorter side of the face's box, pixels")
-    blur: float = Field(ge=0, le=_MOST, description="variance of the Laplacian of the face at 64x64; small is blurred")
+    blur: float = Field(
+        ge=0, le=MOST_READING, description="variance of the Laplacian of the face at 64x64; small is blurred"
+    )
     brightness: float = Field(ge=0, le=255, description="mean grey value of the face")
     yaw: float | None = Field(default=None, ge=-90, le=90, description="degrees turned sideways; null where unknown")
     ok: bool
@@ -190,7 +192,7 @@ class Detection(Versioned):
     frame_size: tuple[Side, Side]
     model: ModelRef
     faces: tuple[Face, ...] = Field(max_length=MAX_FACES)
-    latency_ms: dict[Name, Annotated[float, Field(ge=0, le=_MOST)]] = Field(
+    latency_ms: dict[Name, Annotated[float, Field(ge=0, le=MOST_READING)]] = Field(
         default_factory=dict, max_length=16, description="milliseconds by stage: queue, decode, detect, classify, total"
     )
 
@@ -235,8 +237,8 @@ class Live(Versioned):
     frame_size: tuple[Side, Side]
     faces: tuple[LiveFace, ...] = Field(max_length=MAX_FACES)
     recording: bool = Field(description="whether pictures are being stored")
-    fps: float = Field(ge=0, le=_MOST, description="frames classified per second over the last seconds")
-    latency_ms: float = Field(ge=0, le=_MOST, description="from capture to this message")
+    fps: float = Field(ge=0, le=MOST_READING, description="frames classified per second over the last seconds")
+    latency_ms: float = Field(ge=0, le=MOST_READING, description="from capture to this message")
 
 
 class Problem(Message):
@@ -267,7 +269,9 @@ class Sampling(Message):
     """Which frames are kept as pictures. `off` keeps none: privacy mode."""
 
     mode: Literal["off", "on"] = "off"
-    every_s: float | None = Field(default=None, gt=0, le=_MOST, description="keep one at least every so many seconds")
+    every_s: float | None = Field(
+        default=None, gt=0, le=MOST_READING, description="keep one at least every so many seconds"
+    )
     daily_cap: int | None = Field(default=None, ge=0, le=2**53, description="keep at most so many a day")
 
 

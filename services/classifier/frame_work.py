@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -121,11 +121,11 @@ class FrameWork:
         boot_id = self._enter(info)
         scene = self._scene.read(reading, info.captured_at)
         stages = {
-            "queue": max(0.0, 1000 * (started - info.captured_at).total_seconds()),
+            "queue": _milliseconds(started - info.captured_at),
             "decode": 1000 * (decoded - began),
             **reading.timings_ms,
         }
-        stages["total"] = max(0.0, 1000 * (self._utc_now() - info.captured_at).total_seconds())
+        stages["total"] = _milliseconds(self._utc_now() - info.captured_at)
         detection, frame_id = self._detection(info, boot_id, reading.size, scene, stages, wishes)
         recorded = self._empty.record(has_faces=bool(scene.faces), now=scene.now)
         if recorded:
@@ -215,6 +215,11 @@ class FrameWork:
         comment = info.model_copy(update={"boot_id": boot_id, "event_id": detection.event_id, "frame_id": None})
         data: Any = encoded
         return jpegs.with_comment(data.tobytes(), comment.to_json())
+
+
+def _milliseconds(time: timedelta) -> float:
+    """As a message can carry it: a clock that was set while a frame waited makes any number of it, for years."""
+    return min(messages.MOST_READING, max(0.0, 1000 * time.total_seconds()))
 
 
 def _info(arrival: Arrival) -> FrameInfo:

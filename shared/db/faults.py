@@ -32,7 +32,7 @@ def fault_of(error: BaseException) -> Fault:
     for one in chain:
         state = getattr(one, "sqlstate", None)
         if isinstance(state, str):
-            if state.startswith(_RETRY_CLASSES):
+            if state.startswith(_RETRY_CLASSES) or _is_of_a_partition(one):
                 return Fault.RETRY
             return Fault.DATA if state.startswith(_DATA_CLASSES) else Fault.UNKNOWN
     for one in chain:
@@ -42,6 +42,14 @@ def fault_of(error: BaseException) -> Fault:
         if isinstance(one, OSError | TimeoutError | EOFError):  # refused, unreachable, reset, too slow, no such host
             return Fault.RETRY
     return Fault.UNKNOWN
+
+
+def _is_of_a_partition(error: BaseException) -> bool:
+    """Whether the day's partition was made while the row waited to go to the default one: next time it finds it.
+
+    Postgres tells that as a check violation, but names no constraint, as a table's own would be.
+    """
+    return isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None
 
 
 def describe(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -11,11 +12,16 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest.store import Store
+from services.ingest.validate import Accepted, Arrival, validate
 from shared.db import account_tables, study_tables, tables
 from shared.db.engine import create_engine
+from shared.db.faults import Fault, fault_of
 from shared.db.migrate import MigrationError, upgrade
 from shared.db.partitions import ensure_day, has_own_partition, partition_name
 from shared.settings import DatabaseSettings
+from shared.topics import Topics
+from tests.integration.delivery import detection, until
 
 DAY = date(2026, 3, 29)
 
@@ -146,6 +152,28 @@ async def test_partitions_made_at_once_by_several_are_made_once(engine: AsyncEng
             return await ensure_day(connection, "detections", DAY)
 
     assert sorted(await asyncio.gather(*(make() for _ in range(4)))) == [False, False, False, True]
+
+
+async def test_a_row_whose_partition_is_made_meanwhile_is_no_fault_of_the_row(engine: AsyncEngine) -> None:
+    topics = Topics()
+    ahead = detection(faces=0, captured_at=datetime.now(UTC) + timedelta(days=5))  # too far for its own partition
+    judged = validate(topics, Arrival(topics.detections(ahead.device), ahead.to_json()))
+    assert isinstance(judged, Accepted)
+    store = Store(engine, dead_letter_bytes=1000)
+    async with engine.connect() as other, engine.connect() as watching:
+        await ensure_day(other, "detections", ahead.captured_at.date())
+        saving = asyncio.create_task(store.save([judged]))
+
+        async def waits() -> bool:
+            return bool(await watching.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+        await until(waits)
+        await other.commit()
+        with pytest.raises(asyncpg.CheckViolationError) as caught:
+            await saving
+    assert fault_of(caught.value) is Fault.RETRY
+    saved = await store.save([judged])
+    assert (saved.stored, saved.refused) == (1, [])
 
 
 async def test_only_partitioned_tables_have_partitions(engine: AsyncEngine) -> None:

@@ -24,7 +24,7 @@ from services.classifier.settings import SamplingSettings
 from services.classifier.stats import Latencies, Pace, Rate
 from shared import messages
 from shared.jpeg import read_comment, with_comment
-from shared.messages import Detection, FrameInfo, Region
+from shared.messages import MOST_READING, Detection, FrameInfo, Live, Region
 from shared.preset import DEFAULT_MODEL
 from tests.classifier_kit import T0, at, encoded, face, frame, pictures
 from tests.conftest import ROOT
@@ -51,6 +51,19 @@ def work_in(folder: Path, pipeline: FramePipeline) -> FrameWork:
 def send(work: FrameWork, jpeg: bytes, wishes: Wishes = OFF, *, boot: UUID, number: int = 0) -> Outcome:
     payload = frame(jpeg, boot_id=boot, number=number, captured_at=at(number / 10))
     return work.process(Arrival("emotion/lab/camera", "lab", payload), wishes)
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=4000), -timedelta(days=4000)])
+def test_a_clock_that_was_set_while_a_frame_waited_stops_nothing(
+    tmp_path: Path, pipeline: FramePipeline, faces: bytes, jump: timedelta
+) -> None:
+    work = FrameWork(pipeline, tmp_path, empty_interval_s=10.0, utc_now=lambda: T0 + jump)
+    outcome = send(work, faces, boot=uuid4())
+    assert outcome.detection is not None
+    sent = messages.decode(Detection, "t", outcome.detection.to_json())
+    expected = MOST_READING if jump > timedelta() else 0.0
+    assert sent.latency_ms["queue"] == sent.latency_ms["total"] == expected
+    assert messages.decode(Live, "t", outcome.live).latency_ms == expected
 
 
 def test_sequence_numbers_have_no_gaps_where_empty_frames_are_left_out(
