@@ -7,6 +7,7 @@ topic, which ingest publishes after its commit. Until then it is sent again: aft
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -40,6 +41,20 @@ _SILENCE_IS_TOLD_AFTER: Final = 6
 log = logs.get(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """An item that is not sent for now. Its payload stays in the outbox: there may be as many as that holds."""
+
+    seq: int
+    kind: Kind
+    bytes: int
+    again_at: float
+
+    @staticmethod
+    def until(again_at: float, item: Item) -> "_Aside":
+        return _Aside(item.seq, item.kind, len(item.payload), again_at)
+
+
 class Uplink:
     """The way out of the outbox. Make it before the link runs: it subscribes."""
 
@@ -67,10 +82,10 @@ class Uplink:
         self._confirmations_before = -1
         self._sending: set[asyncio.Task[None]] = set()
         self._wire = Budget(_ON_THE_WIRE_BYTES)
-        self._parked: dict[UUID, tuple[Item, float]] = {}
-        """What the broker hangs up at (too large for it, as a rule), and when it is tried again."""
-        self._unconfirmed: dict[UUID, tuple[Item, float]] = {}
-        """What the cloud does not confirm while it confirms what was sent later, and when it is tried again."""
+        self._parked: dict[UUID, _Aside] = {}
+        """What the broker hangs up at (too large for it, as a rule)."""
+        self._unconfirmed: dict[UUID, _Aside] = {}
+        """What the cloud does not confirm while it confirms what was sent later."""
         self._too_large = 0
         self._told: frozenset[str] = frozenset()
         self._confirmed: list[UUID] = []
@@ -157,7 +172,7 @@ class Uplink:
             },
             ack_topic=self._topics.ack(self._device),
             parked=len(self._parked),
-            largest_parked_bytes=max((len(item.payload) for item, _ in self._parked.values()), default=0),
+            largest_parked_bytes=max((aside.bytes for aside in self._parked.values()), default=0),
             unconfirmed=len(self._unconfirmed),
             too_large=self._too_large,
             max_packet_bytes=self._max_packet_bytes,
@@ -187,9 +202,9 @@ class Uplink:
                 self._begin_connection(tasks)
             if not self._careful:
                 self._publish_all(tasks, self._without_overtaken(self._window.due(self._loop.time())))
-                self._try_again(tasks, self._parked)
-                self._try_again(tasks, self._unconfirmed)
                 try:
+                    await self._try_again(tasks, self._parked)
+                    await self._try_again(tasks, self._unconfirmed)
                     await self._fill(tasks)
                 except OutboxError as error:
                     log.warning("the outbox cannot be read", error=str(error))
@@ -198,8 +213,8 @@ class Uplink:
 
     def _next_look_in(self) -> float | None:
         now = self._loop.time()
-        aside = (again_at for _, again_at in (*self._parked.values(), *self._unconfirmed.values()))
-        waits = [max(1.0, again_at - now) for again_at in aside]  # there may be no room for it yet
+        aside = (*self._parked.values(), *self._unconfirmed.values())
+        waits = [max(1.0, each.again_at - now) for each in aside]  # there may be no room for it yet
         due = self._window.next_due_in(now)
         return min(waits if due is None else [*waits, due], default=None)
 
@@ -233,7 +248,7 @@ class Uplink:
             item = flight.item
             self._window.take_out(flight)
             flights.remove(flight)
-            self._parked[item.id] = (item, self._loop.time() + _PARKED_FOR_S)
+            self._parked[item.id] = _Aside.until(self._loop.time() + _PARKED_FOR_S, item)
             log.error(
                 "the broker hangs up at a message; it stays in the outbox and is tried again later",
                 broker=self._link.address,
@@ -250,7 +265,7 @@ class Uplink:
             item = flight.item
             self._window.take_out(flight)
             flights.remove(flight)
-            self._unconfirmed[item.id] = (item, self._loop.time() + self._park_unconfirmed_s)
+            self._unconfirmed[item.id] = _Aside.until(self._loop.time() + self._park_unconfirmed_s, item)
             log.error(
                 "the cloud does not confirm a message but later ones; it stays in the outbox and is tried again later",
                 broker=self._link.address,
@@ -261,17 +276,25 @@ class Uplink:
             )
         return flights
 
-    def _try_again(self, tasks: asyncio.TaskGroup, aside: dict[UUID, tuple[Item, float]]) -> None:
+    async def _try_again(self, tasks: asyncio.TaskGroup, aside: dict[UUID, _Aside]) -> None:
         now = self._loop.time()
-        for item_id, (item, again_at) in list(aside.items()):
-            if again_at <= now and self._window.has_room_for(item):
-                del aside[item_id]
-                self._publish_all(tasks, [self._window.add(item)])
+        for item_id, one in list(aside.items()):
+            if one.again_at > now or not self._window.has_room_for(one.kind, one.bytes):
+                continue
+            found = await self._outbox.after(one.kind, one.seq - 1, 1, one.bytes)
+            if not self._is_on_its_connection():
+                return
+            # It may have been confirmed meanwhile; and what is not in the outbox any more gave way to newer items.
+            if aside.pop(item_id, None) is not None and found and found[0].id == item_id:
+                self._publish_all(tasks, [self._window.add(found[0])])
+
+    def _is_on_its_connection(self) -> bool:
+        return self._link.connected.is_set() and self._connection == self._link.connections
 
     async def _fill(self, tasks: asyncio.TaskGroup) -> None:
         """Send what the outbox holds, oldest first, as far as the window has room."""
         more = set(Kind)
-        while self._link.connected.is_set() and self._connection == self._link.connections:
+        while self._is_on_its_connection():
             heads: list[Item] = []
             for kind in Kind:
                 waiting = self._read[kind]
@@ -283,7 +306,11 @@ class Uplink:
                         more.remove(kind)  # what is put from now on wakes the sender again
                 if waiting:
                     heads.append(waiting[0])
-            item = min((i for i in heads if self._window.has_room_for(i)), key=lambda i: i.seq, default=None)
+            item = min(
+                (i for i in heads if self._window.has_room_for(i.kind, len(i.payload))),
+                key=lambda i: i.seq,
+                default=None,
+            )
             if item is None:
                 return
             self._read[item.kind].popleft()

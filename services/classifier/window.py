@@ -55,16 +55,15 @@ class Window:
     def __contains__(self, item_id: UUID) -> bool:
         return item_id in self._flights
 
-    def has_room_for(self, item: Item) -> bool:
-        """Whether `item` may be sent now. One of its kind always may, however large, while there is a place."""
-        kind = item.kind
+    def has_room_for(self, kind: Kind, size: int) -> bool:
+        """Whether an item of `size` bytes may be sent now. One of a kind always may while there is a place."""
         if len(self._flights) >= self._max_items:
             return False
         if self._counts[kind] == 0:
             return True
         if kind is Kind.FRAME and self._counts[kind] >= self._max_frames:
             return False
-        return self._bytes[kind] + len(item.payload) <= self._max_bytes[kind]
+        return self._bytes[kind] + size <= self._max_bytes[kind]
 
     def add(self, item: Item) -> Flight:
         """Put `item` on its way."""

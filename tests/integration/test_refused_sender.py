@@ -210,6 +210,27 @@ async def test_one_message_that_is_never_confirmed_is_set_aside_and_named(
         assert device.titles() == []
 
 
+async def test_what_is_set_aside_and_then_gives_way_in_the_outbox_is_not_sent(
+    mqtt_settings: MqttSettings, tmp_path: Path
+) -> None:
+    never, poison = frame()
+    async with cloud_at(mqtt_settings, ignored=never) as cloud, device_at(mqtt_settings, tmp_path) as device:
+        await device.outbox.put_frame(never, poison)
+
+        async def is_set_aside() -> bool:
+            await put_frames(device.outbox, 1)
+            return device.metric("emotion_classifier_uplink_unconfirmed") == 1
+
+        await until(is_set_aside)
+        await device.outbox.delete([never])  # as the quota does, when newer items need its place
+        cloud.ignored = None
+        await until(lambda: device.metric("emotion_classifier_uplink_unconfirmed") == 0)
+        (last,) = await put_frames(device.outbox, 1)
+        await until(lambda: last in cloud.seen)
+        assert never not in cloud.seen
+        assert device.titles() == []
+
+
 async def test_a_message_that_the_broker_confirms_and_hangs_up_at_is_found_among_the_others(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path, "message_size_limit 20000")
     await asyncio.to_thread(broker.start)

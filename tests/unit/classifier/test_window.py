@@ -71,22 +71,22 @@ def test_pictures_leave_room_for_detections() -> None:
     window = Window(8, 10 * MB, 10.0)
     for seq in range(2):
         picture = item(seq, Kind.FRAME, 30_000)
-        assert window.has_room_for(picture)
+        assert window.has_room_for(picture.kind, len(picture.payload))
         window.add(picture)
-    assert not window.has_room_for(item(9, Kind.FRAME, 30_000))
+    assert not window.has_room_for(Kind.FRAME, 30_000)
     for seq in range(6):
-        assert window.has_room_for(item(10 + seq))
+        assert window.has_room_for(Kind.DETECTION, 1000)
         window.add(item(10 + seq))
-    assert not window.has_room_for(item(20))
+    assert not window.has_room_for(Kind.DETECTION, 1000)
 
 
 def test_picture_larger_than_the_window_is_sent_alone_among_pictures() -> None:
     window = Window(100, MB, 10.0)
     huge = item(1, Kind.FRAME, 5 * MB)
-    assert window.has_room_for(huge)
+    assert window.has_room_for(huge.kind, len(huge.payload))
     window.add(huge)
-    assert not window.has_room_for(item(2, Kind.FRAME, 10))
-    assert window.has_room_for(item(3))
+    assert not window.has_room_for(Kind.FRAME, 10)
+    assert window.has_room_for(Kind.DETECTION, 1000)
 
 
 def test_waiting_counts_from_the_last_confirmation() -> None:
@@ -169,7 +169,7 @@ def test_bounds_hold_and_every_unconfirmed_item_is_sent_again(steps: list[tuple[
         if what == "add":
             seq += 1
             new = item(seq, Kind(value), size)
-            if window.has_room_for(new):
+            if window.has_room_for(new.kind, len(new.payload)):
                 taken(window, new, now)
                 flying.append(new)
         elif what == "confirm" and flying:
