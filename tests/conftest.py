@@ -12,6 +12,7 @@ import pytest
 
 from services.embedded import embedded_postgres, free_port
 from shared.settings import DatabaseSettings, MqttSettings
+from tests.support.patience import WAIT_S
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELF = ROOT.parent / "shared"
@@ -72,7 +73,7 @@ class Mosquitto:
         assert _MOSQUITTO is not None
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([_MOSQUITTO, "-c", str(self._config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_S
         while True:
             try:
                 asyncio.run(_knock(self.settings.port))

@@ -35,7 +35,7 @@ DEVICE: Final = "edge-1"
 OUTBOX_DISK_MB: Final = 24
 BROKER_DISK_MB: Final = 2
 POSTGRES_DISK_MB: Final = 160
-_STARTS_WITHIN_S: Final = 60.0
+_STARTS_WITHIN_S: Final = 120.0
 
 
 class CannotRun(Exception):

@@ -15,7 +15,7 @@ from tests.chaos.verdict import judge
 SEED = 1
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_every_kind_of_fault_at_least_once_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     outcome = await run_seed(SEED, span_s=12.0, logs=tmp_path / "logs")
     assert is_clean(outcome), outcome

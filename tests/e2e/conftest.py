@@ -15,12 +15,15 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from playwright.async_api import expect
 
 from services.embedded import free_port
 from tests.conftest import ROOT
+from tests.support.patience import WAIT_S
 
-STOP_WITHIN_S = 5.0
 Env = dict[str, str]
+
+expect.set_options(timeout=WAIT_S * 1000)  # for what a page shows; its own are 5 s
 
 
 class Program:
@@ -39,7 +42,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
             )
 
-    def wait_ready(self, timeout_s: float = 60) -> None:
+    def wait_ready(self, timeout_s: float = WAIT_S) -> None:
         """Wait until /readyz says ready."""
         assert self.health is not None
         deadline = time.monotonic() + timeout_s

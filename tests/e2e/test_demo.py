@@ -23,8 +23,9 @@ from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from shared.topics import LEGACY_JSON
 from tests.conftest import ROOT
-from tests.e2e.conftest import STOP_WITHIN_S, Env, Program
+from tests.e2e.conftest import Env, Program
 from tests.e2e.test_pipeline import all_pages, until
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_FLAGS = [
@@ -107,7 +108,7 @@ async def test_a_newcomer_sees_faces_read_live_and_stored_and_ctrl_c_leaves_noth
     assert code == 0, text
     assert "Traceback" not in text
     assert str(data) in text
-    _, alive = await asyncio.to_thread(psutil.wait_procs, children, STOP_WITHIN_S)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, children, STOPS_WITHIN_S)
     assert not alive
     listen("127.0.0.1", port).close()  # free again
 
@@ -135,7 +136,7 @@ def run_to_end(*arguments: str, env: Env | None = None) -> subprocess.CompletedP
         env=os.environ | (env or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
 

@@ -151,7 +151,7 @@ async def test_faces_rows_picture_and_timeline_appear_without_errors_or_foreign_
         row = page.locator("#rows tr").filter(has_text="Stored").first
         await expect(row).to_contain_text("Looks happy")
         await expect(row).to_contain_text("Person 1")
-        await expect(page.locator("#announce")).to_contain_text("person 1: looks happy", timeout=15_000)
+        await expect(page.locator("#announce")).to_contain_text("person 1: looks happy")
         await expect(page.get_by_text("A face does not show what someone feels.")).to_be_visible()
         await page.screenshot(path=tmp_path / "live.png", full_page=True)
         assert visit.complaints == []
@@ -194,7 +194,7 @@ async def test_a_lost_connection_is_shown_and_comes_back_by_itself(
     await expect(page.locator("#connection")).to_have_text("Connection lost, reconnecting")
     await expect(page.locator("#empty")).to_contain_text("check that the web service is running")
     async with running_web(settings), Device(mqtt_settings).playing():
-        await expect(page.locator("#connection")).to_have_text("Connected", timeout=20_000)
+        await expect(page.locator("#connection")).to_have_text("Connected")
         await expect(page.locator(".faces li").first).to_contain_text("Looks happy")
         await expect(page.locator("#empty")).to_be_hidden()
         await page.close()

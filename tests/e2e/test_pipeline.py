@@ -20,7 +20,8 @@ from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
 from tests.conftest import Mosquitto
-from tests.e2e.conftest import STOP_WITHIN_S, Env, Program
+from tests.e2e.conftest import Env, Program
+from tests.support.patience import STOPS_WITHIN_S
 
 HEAD_POSE_FRAMES = 56
 FACES_IN_EACH = 2
@@ -194,5 +195,5 @@ async def test_servers_and_services_one_by_one_keep_exactly_the_frames_of_a_clip
     for name in ("capture", "classifier", "ingest", "web"):
         code, seconds = await asyncio.to_thread(services[name].stop)
         assert code == 0, f"{name} ended with {code}: {services[name].log.read_text()}"
-        assert seconds < STOP_WITHIN_S, f"{name} took {seconds:.1f} s to stop"
+        assert seconds < STOPS_WITHIN_S, f"{name} took {seconds:.1f} s to stop"
         assert "Traceback" not in services[name].log.read_text()

@@ -16,6 +16,7 @@ from shared.mqtt import MqttLink
 from shared.settings import DatabaseSettings, HealthSettings, MqttSettings
 from tests.fuzz import targets
 from tests.integration.delivery import detection, frame, until
+from tests.support.patience import WAIT_S
 from tests.support.web import running_web, web_settings
 
 SEED = 20261123
@@ -82,7 +83,7 @@ async def test_nonsense_on_every_topic_stops_nobody(
             await until(ready)
             sent = nonsense(names)
             for topic, payload in sent:
-                await sender.publish(topic, payload, qos=1)
+                await sender.publish(topic, payload, qos=1, timeout_s=WAIT_S)
             good = detection()
             frame_id, jpeg = frame()
             await sender.publish(topics.detections("edge-1"), good.to_json(), qos=1)

@@ -13,6 +13,7 @@ from shared.settings import MqttSettings
 from tests.fuzz.test_broker import samples
 from tests.integration.delivery import until
 from tests.support import scenes
+from tests.support.patience import WAIT_S
 
 MESSAGES = 3000
 WARM = 500
@@ -20,7 +21,6 @@ BYTES = 60_000
 AT_ONCE = 50
 MAY_GROW = 64 * 1024 * 1024
 """A fraction of the 150 MB that are sent after the warming."""
-WAIT_S = 100.0
 
 
 @pytest.mark.parametrize("name", ["ingest", "web"])

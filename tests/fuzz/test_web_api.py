@@ -15,6 +15,7 @@ from shared.emotions import EMOTIONS
 from shared.messages import Detection, Emotions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, store, store_frame, web_settings
 
 BOUNDED = settings(
@@ -132,7 +133,7 @@ async def test_no_bytes_on_the_port_stop_the_service(mqtt_settings: MqttSettings
             writer.write_eof()
             answer = b""
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(WAIT_S):
                     answer = await reader.read()
             except ConnectionError:
                 pass  # cut off: as good an answer

@@ -23,11 +23,11 @@ from shared.messages import Detection, Emotions, Face, FrameInfo, ModelRef, Qual
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
 from shared.settings import DatabaseSettings, HealthSettings, MqttSettings
+from tests.support.patience import WAIT_S
 
 DEVICE = "edge-1"
 BOOT = uuid4()
 SOURCE = Source(kind="sample", name="two people")
-WAIT_S = 30.0
 
 
 def face(track_id: int = 1) -> Face:

@@ -30,6 +30,7 @@ from shared.settings import HealthSettings, MqttSettings
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
 from tests.classifier_kit import encoded, frame, models_folder, pictures
 from tests.conftest import Mosquitto
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 
 DEVICE = "lab"
 
@@ -68,7 +69,7 @@ class World:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_S):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -121,7 +122,7 @@ async def world(settings: ClassifierSettings, *, classifier: bool = True) -> Asy
     finally:
         for task in reversed(tasks):
             task.cancel()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(STOPS_WITHIN_S):
                 with pytest.raises(asyncio.CancelledError):
                     await task
 
@@ -296,7 +297,7 @@ async def test_stopping_says_offline_and_keeps_every_detection(
         for number in range(5):
             await here.read_one(frame(jpeg, number=number, boot_id=boot))
         service.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(STOPS_WITHIN_S):
             with pytest.raises(asyncio.CancelledError):
                 await service
         await here.until(lambda: here.statuses[-1].state == "offline")
@@ -355,7 +356,7 @@ async def test_health_says_what_is_missing(settings: ClassifierSettings) -> None
     service = asyncio.create_task(
         run(settings.model_copy(update={"health": HealthSettings(port=port), "mqtt": nowhere}))
     )
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(30):
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(WAIT_S):
         while True:
             try:
                 reply = await client.get("/readyz")

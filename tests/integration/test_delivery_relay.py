@@ -20,6 +20,7 @@ from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
 from tests.integration.delivery import DEVICE, detection, stop, until
+from tests.support.patience import WAIT_S
 
 
 class Watcher:
@@ -162,7 +163,7 @@ async def test_two_links_to_one_broker_are_refused_before_they_circle(
     mqtt_settings: MqttSettings, tmp_path: Path
 ) -> None:
     async with device_between(mqtt_settings, mqtt_settings, tmp_path) as pair:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             with pytest.raises(ExceptionGroup) as caught:
                 await pair.running
     assert caught.group_contains(SettingsError, match="are the same one")

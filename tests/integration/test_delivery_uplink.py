@@ -16,9 +16,9 @@ from shared.metrics import Metrics
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
+from tests.support.patience import WAIT_S
 
 DEVICE = "edge-1"
-WAIT_S = 20.0
 
 
 @dataclass
@@ -107,7 +107,7 @@ async def test_what_was_put_arrives_in_order_and_leaves_when_confirmed(
         open_outbox(tmp_path / "o.db", OutboxSettings(), Metrics("classifier")) as outbox,
     ):
         before = await put(outbox, 300)
-        async with uplink_to(mqtt_settings, outbox, UplinkSettings(window=50)):
+        async with uplink_to(mqtt_settings, outbox, UplinkSettings(window=50, resend_after_s=600)):
             after = await put(outbox, 300)
             await cloud.has(600)
             await until(lambda: outbox.depth().detections == 0)
@@ -122,7 +122,7 @@ async def test_nothing_leaves_the_outbox_without_confirmation(mqtt_settings: Mqt
     ):
         cloud.confirms = lambda _: False
         ids = await put(outbox, 100)
-        async with uplink_to(mqtt_settings, outbox, UplinkSettings(window=30)) as uplink:
+        async with uplink_to(mqtt_settings, outbox, UplinkSettings(window=30, resend_after_s=600)) as uplink:
             await cloud.has(30)
             assert uplink.status_values()["uplink_in_flight"] == 30
             assert outbox.depth().detections == 100

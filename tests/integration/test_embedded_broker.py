@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from services.embedded import embedded_broker, free_port
+from shared.health import listen
 from shared.mqtt import MqttLink
 
 CLIENTS = 12
@@ -34,3 +35,12 @@ async def test_clients_may_connect_while_others_subscribe() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     assert complaints == []
+
+
+def test_a_free_port_is_given_once_and_never_to_an_outgoing_connection() -> None:
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == len(ports)
+    assert max(ports) < 32_768  # where Linux's range for outgoing connections begins
+    with listen("127.0.0.1", ports[0]):
+        assert free_port(ports[0]) != ports[0]
+    assert free_port(ports[1]) == ports[1]

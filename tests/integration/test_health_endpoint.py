@@ -14,6 +14,7 @@ from shared.errors import SettingsError
 from shared.health import Server, listen, serve_health
 from shared.metrics import Metrics
 from shared.settings import HealthSettings
+from tests.support.patience import STOPS_WITHIN_S
 
 
 async def reachable(client: httpx.AsyncClient, url: str) -> httpx.Response:
@@ -67,4 +68,4 @@ async def test_an_endless_response_does_not_hold_up_the_stop() -> None:
         assert await anext(response.aiter_lines()) == "begin"
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, STOPS_WITHIN_S)

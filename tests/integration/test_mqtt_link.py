@@ -10,6 +10,7 @@ from shared.errors import SettingsError
 from shared.mqtt import MqttLink, NotConnected, Will
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
+from tests.support.patience import STOPS_WITHIN_S
 
 
 @asynccontextmanager
@@ -96,5 +97,5 @@ async def test_a_publisher_that_is_cancelled_stops_even_while_its_message_goes_o
             for _ in range(turns % 50):
                 await asyncio.sleep(0)
             task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=5)
+            done, _ = await asyncio.wait({task}, timeout=STOPS_WITHIN_S)
             assert done, "the cancellation was lost"

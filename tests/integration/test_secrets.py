@@ -28,6 +28,7 @@ from tests.conftest import ROOT
 from tests.docs_from_code import SERVICES
 from tests.integration.delivery import bare_jpeg, detection, frame, until
 from tests.support.leaks import leaks
+from tests.support.patience import WAIT_S
 
 DATABASE = "canary-database-5e1f"
 BROKER = "canary-broker-77ac"
@@ -35,7 +36,6 @@ CAMERA = "canary-camera-90b2"
 CANARIES = (DATABASE, BROKER, CAMERA)
 PERSON = "canary-erika-mustermann"
 PIXELS = b"canary-pixels-of-somebodys-face-0123456.."
-WAIT_S = 100.0
 PAGES = (
     "/",
     "/healthz",
@@ -118,7 +118,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 async def pages(running: Running) -> list[str]:
     """All pages of a service once it answers, with their headers."""
-    async with httpx.AsyncClient(base_url=running.address, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=running.address, timeout=WAIT_S) as client:
 
         async def answers() -> bool:
             assert running.process.poll() is None, running.output.read_text()
@@ -218,7 +218,7 @@ async def test_logs_and_metrics_hold_no_pictures_and_nobodys_name(
             await pages(running)
         await link.connected.wait()
         await until(all_are_heard, WAIT_S)
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=WAIT_S) as client:
             measured = [(await client.get(f"{running.address}/metrics")).text for running in services]
         for running in services:
             running.process.terminate()

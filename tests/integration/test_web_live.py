@@ -16,6 +16,7 @@ from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
 from tests.support import scenes
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 from tests.support.web import check_problem, running_web, web_settings
 
 
@@ -46,7 +47,7 @@ class Events:
         return "end", {}
 
     async def until(self, wanted: str) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 kind, data = await self.next()
                 if kind == wanted:
@@ -57,7 +58,7 @@ class Events:
 @asynccontextmanager
 async def watching(base: str, query: str = "") -> AsyncIterator[Events]:
     async with (
-        httpx.AsyncClient(base_url=base, timeout=20) as client,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
         client.stream("GET", f"/api/v1/live{query}") as answer,
     ):
         assert answer.status_code == 200
@@ -176,7 +177,7 @@ async def test_it_stops_at_once_with_viewers_connected_and_ends_their_streams(
         await others.until("heartbeat")
         stopping = next(task for task in asyncio.all_tasks() if task.get_name() == "web")
         stopping.cancel()
-        async with asyncio.timeout(5):  # the promise of every service
+        async with asyncio.timeout(STOPS_WITHIN_S):
             await asyncio.gather(stopping, return_exceptions=True)
         while (await events.next())[0] != "end":
             pass

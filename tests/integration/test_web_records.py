@@ -13,6 +13,7 @@ from services.web.schemas import DetectionPage, DeviceList, FramePage, Stats, St
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
 
 START = datetime(2026, 3, 1, 23, 59, 0, tzinfo=UTC)
@@ -34,7 +35,7 @@ async def api(
 ) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base, timeout=20) as client,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
     ):
         yield client
 

@@ -5,14 +5,13 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from shared.settings import MqttSettings
-
-_WAIT_S: Final = 20.0
+from tests.support.patience import WAIT_S
 
 
 class Client:
@@ -39,7 +38,7 @@ class Client:
         self._client.on_message = lambda _, __, message: self.messages.put((message.topic, bytes(message.payload)))
         self._client.connect(settings.host, settings.port)
         self._client.loop_start()
-        assert self._answered.wait(_WAIT_S), "the broker did not answer"
+        assert self._answered.wait(WAIT_S), "the broker did not answer"
 
     def _on_connect(self, _: Any, __: Any, ___: Any, code: Any, ____: Any) -> None:
         self.refused = str(code) if code.is_failure else None
@@ -55,11 +54,11 @@ class Client:
         """Subscribe, and wait for the broker's answer, whichever it is."""
         self._subscribed.clear()
         self._client.subscribe(topic_filter, 1)
-        assert self._subscribed.wait(_WAIT_S), "the broker did not answer the subscription"
+        assert self._subscribed.wait(WAIT_S), "the broker did not answer the subscription"
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish, and wait until the broker says that it has it."""
-        self._client.publish(topic, payload, qos=1).wait_for_publish(_WAIT_S)
+        self._client.publish(topic, payload, qos=1).wait_for_publish(WAIT_S)
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish, and wait for nothing."""
@@ -67,7 +66,7 @@ class Client:
 
     def next(self) -> tuple[str, bytes]:
         """The next message that came, waiting for it."""
-        return self.messages.get(timeout=_WAIT_S)
+        return self.messages.get(timeout=WAIT_S)
 
     def close(self) -> None:
         """Leave."""

@@ -20,6 +20,7 @@ from services.certs import Certificates
 from services.device import PasswordFile, user_of
 from services.embedded import free_port
 from shared.settings import MqttSettings
+from tests.support.patience import WAIT_S
 
 DEPLOYED: Final = Path(__file__).resolve().parents[2] / "deploy" / "mosquitto" / "cloud"
 HOST: Final = "localhost"
@@ -101,10 +102,10 @@ class SecureBroker:
             raise FileNotFoundError("mosquitto is not installed; `make test` installs it")
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(self._config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_S
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S).close()
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError("mosquitto did not start: " + self.log_file.read_text()) from None
@@ -128,7 +129,7 @@ class SecureBroker:
         """The serial number of the certificate that a new connection is shown."""
         context = ssl.create_default_context(cafile=self.ca_file)
         with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S) as plain,
             context.wrap_socket(plain, server_hostname=HOST) as encrypted,
         ):
             shown = encrypted.getpeercert()

@@ -21,6 +21,7 @@ from shared.db.partitions import ensure_day
 from shared.db.tables import PARTITIONED, detections, devices, faces, frames
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
+from tests.support.patience import STOPS_WITHIN_S
 from tests.support.scenes import BOOT
 
 
@@ -43,7 +44,7 @@ async def running_web(settings: WebSettings, *, ready: bool = True) -> AsyncIter
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(STOPS_WITHIN_S):
                 await task
 
 

@@ -13,6 +13,7 @@ from shared.errors import SettingsError
 from shared.runner import run_service
 from shared.settings import LogSettings
 from shared.slots import Budget, Newest, wait_at_most
+from tests.support.patience import STOPS_WITHIN_S
 
 
 @given(st.floats(0.01, 5), st.floats(5, 100), st.integers(1, 60))
@@ -102,7 +103,7 @@ async def test_a_cancellation_that_comes_with_the_event_is_not_lost() -> None:
     await asyncio.sleep(0)  # the waiter has its result; the loop has not run it yet
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(STOPS_WITHIN_S):
             await task
 
 
@@ -134,5 +135,5 @@ async def test_budget_is_kept_and_served_in_order_also_when_some_who_wait_give_u
     assert served == sorted(served)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in done)
     assert {number for number, (_, gives_up) in enumerate(asked) if not gives_up} <= set(served)
-    async with asyncio.timeout(1), budget.taken(10):
+    async with asyncio.timeout(STOPS_WITHIN_S), budget.taken(10):
         pass

@@ -12,6 +12,7 @@ import pytest
 
 from services.capture.frames import SourceTrouble
 from services.capture.sources.gstreamer import PROGRAM, GStreamerSource, command
+from tests.support.patience import STOPS_WITHIN_S
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_closing_ends_the_whole_process_group_even_one_that_will_not_go(jpeg: by
     assert len(children) == 1
     source.close()
     assert source._process.returncode == -signal.SIGKILL
-    psutil.wait_procs(children, timeout=2)
+    psutil.wait_procs(children, timeout=STOPS_WITHIN_S)
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 
