@@ -15,10 +15,11 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from services.embedded import free_port
 from tests.conftest import ROOT
+from tests.support.browser import chromium
 from tests.support.patience import WAIT_S
 
 Env = dict[str, str]
@@ -66,6 +67,13 @@ class Program:
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60), time.monotonic() - began
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium for one test."""
+    async with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture

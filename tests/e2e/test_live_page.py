@@ -1,127 +1,24 @@
 """The live page in a real browser, fed through a real Mosquitto with messages of the contract."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import httpx
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 import services.web.app
-from shared.messages import Desired, Live, Problem, decode, encode_ack
-from shared.mqtt import MqttLink
+from shared.messages import Desired, Problem, decode
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
 from tests.integration.test_web_control import settled
 from tests.support import scenes
+from tests.support.browser import Device, visiting
 from tests.support.web import running_web, web_settings
 
-CHROMIUM = shutil.which("chromium", path="/usr/bin")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 MAX_FIRST_LOAD_BYTES = 200_000
-Theme = Literal["light", "dark"]
-
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.fail("Chromium is not installed; `make test` installs it, or: apt-get install chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-class Visit:
-    """A page and what it did that it should not do."""
-
-    def __init__(self, page: Page, base: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.foreign: list[str] = []
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._requested(request.url, base))
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _requested(self, url: str, base: str) -> None:
-        self.requests.append(url)
-        if not url.startswith((base, "data:")):
-            self.foreign.append(url)
-
-
-@asynccontextmanager
-async def visiting(browser: Browser, base: str, *, width: int = 1280, theme: Theme = "light") -> AsyncIterator[Visit]:
-    page = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-    visit = Visit(page, base)
-    await page.goto(base)
-    try:
-        yield visit
-    finally:
-        await page.close()
-
-
-class Device:
-    """A made-up device that publishes as a real one does, ten times a second."""
-
-    def __init__(self, mqtt: MqttSettings, name: str = "camera-1") -> None:
-        self.name = name
-        self.link = MqttLink(mqtt)
-        self.topics = mqtt.topics
-        self.scene: Callable[[int], Live] = lambda number: scenes.live(
-            name, scenes.live_face(1, "happy", 0.84), scenes.unsure_face(2), number=number
-        )
-        self.stores = True
-
-    async def status(self, service: str, state: str = "online", *problems: Problem) -> None:
-        payload = scenes.status(self.name, service, state, *problems).to_json()
-        await self.link.publish(self.topics.status(self.name, service), payload, qos=1, retain=True)
-
-    async def _play(self) -> None:
-        number = 0
-        while True:
-            if self.link.connected.is_set():
-                number += 1
-                found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
-                await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
-                picture = scenes.picture(device=self.name, box_x=100 + number % 300)
-                await self.link.publish(self.topics.preview(self.name), picture)
-                await self.link.publish(self.topics.detections(self.name), found.to_json(), qos=1)
-                if self.stores:
-                    await self.link.publish(self.topics.ack(self.name), encode_ack([found.event_id]), qos=1)
-            await asyncio.sleep(0.1)
-
-    @asynccontextmanager
-    async def playing(self) -> AsyncIterator["Device"]:
-        connection = asyncio.create_task(self.link.run())
-        await self.link.connected.wait()
-        await self.status("capture")
-        await self.status("classifier")
-        play = asyncio.create_task(self._play())
-        try:
-            yield self
-        finally:
-            for task in (play, connection):
-                task.cancel()
-            await asyncio.gather(play, connection, return_exceptions=True)
 
 
 async def test_faces_rows_picture_and_timeline_appear_without_errors_or_foreign_requests(
@@ -321,7 +218,7 @@ async def test_a_hidden_page_asks_for_no_pictures_and_goes_on_when_it_is_seen_ag
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_every_text_has_a_contrast_of_seven_to_one(
-    browser: Browser, mqtt_settings: MqttSettings, theme: Theme
+    browser: Browser, mqtt_settings: MqttSettings, theme: Literal["light", "dark"]
 ) -> None:
     device = Device(mqtt_settings)
     async with (

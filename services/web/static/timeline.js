@@ -28,7 +28,7 @@ export class Timeline {
       parts.legend.append(item);
     }
     if (!this.available) return;
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#clear());
+    document.documentElement.addEventListener("theme", () => this.#clear());
     new ResizeObserver(() => this.#resize()).observe(parts.charts);
   }
 

@@ -1,0 +1,119 @@
+"""Chromium, what a page does in it, and made-up devices to look at."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+
+from shared.messages import Live, Problem, encode_ack
+from shared.mqtt import MqttLink
+from shared.settings import MqttSettings
+from tests.support import scenes
+
+CHROMIUM = shutil.which("chromium", path="/usr/bin")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+@asynccontextmanager
+async def chromium(*flags: str) -> AsyncIterator[Browser]:
+    """A real Chromium, with more flags than the usual."""
+    if CHROMIUM is None:
+        pytest.fail("Chromium is not installed; `make test` installs it, or: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+class Visit:
+    """A page and what it did that it should not do."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.foreign: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._requested(request.url, base))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _requested(self, url: str, base: str) -> None:
+        self.requests.append(url)
+        if not url.startswith((base, "data:")):
+            self.foreign.append(url)
+
+
+@asynccontextmanager
+async def visiting(
+    browser: Browser, base: str, *, width: int = 1280, theme: Literal["light", "dark"] = "light"
+) -> AsyncIterator[Visit]:
+    page = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+    visit = Visit(page, base)
+    await page.goto(base)
+    try:
+        yield visit
+    finally:
+        await page.close()
+
+
+class Device:
+    """A made-up device that publishes as a real one does, ten times a second."""
+
+    def __init__(self, mqtt: MqttSettings, name: str = "camera-1") -> None:
+        self.name = name
+        self.link = MqttLink(mqtt)
+        self.topics = mqtt.topics
+        self.scene: Callable[[int], Live] = lambda number: scenes.live(
+            name, scenes.live_face(1, "happy", 0.84), scenes.unsure_face(2), number=number
+        )
+        self.stores = True
+
+    async def status(self, service: str, state: str = "online", *problems: Problem) -> None:
+        payload = scenes.status(self.name, service, state, *problems).to_json()
+        await self.link.publish(self.topics.status(self.name, service), payload, qos=1, retain=True)
+
+    async def _play(self) -> None:
+        number = 0
+        while True:
+            if self.link.connected.is_set():
+                number += 1
+                found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
+                await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
+                picture = scenes.picture(device=self.name, box_x=100 + number % 300)
+                await self.link.publish(self.topics.preview(self.name), picture)
+                await self.link.publish(self.topics.detections(self.name), found.to_json(), qos=1)
+                if self.stores:
+                    await self.link.publish(self.topics.ack(self.name), encode_ack([found.event_id]), qos=1)
+            await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator["Device"]:
+        connection = asyncio.create_task(self.link.run())
+        await self.link.connected.wait()
+        await self.status("capture")
+        await self.status("classifier")
+        play = asyncio.create_task(self._play())
+        try:
+            yield self
+        finally:
+            for task in (play, connection):
+                task.cancel()
+            await asyncio.gather(play, connection, return_exceptions=True)
