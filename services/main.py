@@ -143,12 +143,13 @@ def erase(
     begin: Annotated[str | None, typer.Option("--from", help="captured at or after, as 2026-03-01T12:00:00Z")] = None,
     end: Annotated[str | None, typer.Option("--to", help="captured before; now, where it is not given")] = None,
     item: Annotated[str | None, typer.Option("--id", help="one detection with its picture, or one picture")] = None,
+    session: Annotated[str | None, typer.Option(help="one study session, by its id: its records and itself")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Erase detections, pictures and refused messages for good, and show that nothing is left."""
+    """Erase records, and what was made of them, for good, and show that nothing is left."""
     from services.privacy import run_erase
 
-    _tell("erase", lambda: run_erase(device=device, begin=begin, end=end, item=item, yes=yes))
+    _tell("erase", lambda: run_erase(device=device, begin=begin, end=end, item=item, session=session, yes=yes))
 
 
 @app.command()

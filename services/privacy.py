@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared import logs
 from shared.db import audit
 from shared.db.engine import create_engine
-from shared.db.erasure import Counts, count, erase
+from shared.db.erasure import Counts, count, erase_all
 from shared.db.faults import describe
 from shared.db.places import Scope
 from shared.db.retention import RetentionSettings, run_pass
+from shared.db.session_scopes import session_scopes
 from shared.errors import EmotionEdgeError
 from shared.messages import DEVICE_PATTERN
 from shared.settings import DatabaseSettings, ServiceSettings, load
@@ -60,16 +61,23 @@ def run_retention() -> None:
     print(f"Rows deleted one by one: {rows or 'none'}")
 
 
-def run_erase(*, device: str | None, begin: str | None, end: str | None, item: str | None, yes: bool) -> None:
+def run_erase(
+    *, device: str | None, begin: str | None, end: str | None, item: str | None, session: str | None, yes: bool
+) -> None:
     """Show what would go, ask, erase, show the proof.
 
     Raises:
         EmotionEdgeError: if what is to go is not named well, nobody says yes, or the database fails.
     """
-    scope = parse_scope(device, begin, end, item, datetime.now(UTC))
+    named = parse_scope(device, begin, end, item, session, datetime.now(UTC))
     settings = _settings("erase")
-    found = _with_database(settings, "erase", lambda engine: count(engine, scope))
-    print(f"To be erased for good: {scope}")
+    scopes = (
+        (named,)
+        if isinstance(named, Scope)
+        else _with_database(settings, "erase", lambda engine: session_scopes(engine, named))
+    )
+    found = _with_database(settings, "erase", lambda engine: count(engine, *scopes))
+    print("To be erased for good:", *scopes, sep="\n  ")
     _print_counts(found)
     print("What of it is still on its way (in an edge's outbox, in a broker) will be refused when it comes.")
     if not yes:
@@ -78,10 +86,10 @@ def run_erase(*, device: str | None, begin: str | None, end: str | None, item: s
         if not typer.confirm("Erase it? This cannot be undone."):
             raise PrivacyError("nothing was erased")
     who = audit.person_at_the_keyboard()
-    before, after = _with_database(settings, "erase", lambda engine: erase(engine, scope, who))
+    before, after = _with_database(settings, "erase", lambda engine: erase_all(engine, scopes, who))
     print("Erased. Rows before, and after:")
     for table, rows in before.items():
-        print(f"  {table:<14}{rows:>9}{after[table]:>9}")
+        print(f"  {table:<16}{rows:>9}{after[table]:>9}")
     print("docs/privacy.md says what may remain on disk, in Postgres's log files and in backups, and what to do there.")
 
 
@@ -104,27 +112,39 @@ def run_audit(*, limit: int, action: str | None) -> None:
         print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line).rstrip())
 
 
-def parse_scope(device: str | None, begin: str | None, end: str | None, item: str | None, now: datetime) -> Scope:
-    """What a person named. A range without an end ends now, so that what is recorded from now on is kept.
+def parse_scope(
+    device: str | None, begin: str | None, end: str | None, item: str | None, session: str | None, now: datetime
+) -> Scope | UUID:
+    """What a person named; a study session by its id alone, since only the database knows what belongs to it.
+
+    A range without an end ends now, so that what is recorded from now on is kept.
 
     Raises:
         PrivacyError: saying what does not fit.
     """
+    if session is not None:
+        if (device, begin, end, item) != (None, None, None, None):
+            raise PrivacyError("--session names one session; it does not go with --device, --from, --to and --id")
+        return _id("--session", session, "a study session's id")
     if item is not None:
         if (device, begin, end) != (None, None, None):
             raise PrivacyError("--id names one item; it does not go with --device, --from and --to")
-        try:
-            return Scope(item_id=UUID(item))
-        except ValueError:
-            raise PrivacyError(f"--id is {item!r}; expected a detection's event_id or a picture's frame_id") from None
+        return Scope(item_id=_id("--id", item, "a detection's event_id or a picture's frame_id"))
     if device is None and begin is None and end is None:
-        raise PrivacyError("say what to erase: --device, --from and --to (one or more of them), or --id")
+        raise PrivacyError("say what to erase: --device, --from and --to (one or more of them), --session or --id")
     if device is not None and not re.fullmatch(DEVICE_PATTERN, device):
         raise PrivacyError(f"--device is {device!r}; expected small letters, digits and hyphens, at most 32")
     scope = Scope(device, _moment("--from", begin), _moment("--to", end) or now)
     if scope.begin is not None and scope.end is not None and scope.begin >= scope.end:
         raise PrivacyError("--from must be before --to (which is now where it is not given)")
     return scope
+
+
+def _id(option: str, value: str, expected: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise PrivacyError(f"{option} is {value!r}; expected {expected}") from None
 
 
 def _moment(option: str, value: str | None) -> datetime | None:
@@ -141,7 +161,7 @@ def _moment(option: str, value: str | None) -> datetime | None:
 
 def _print_counts(counts: Counts) -> None:
     for table, rows in counts.items():
-        print(f"  {table:<14}{rows:>9} rows")
+        print(f"  {table:<16}{rows:>9} rows")
 
 
 def _settings(command: str) -> PrivacySettings:

@@ -4,11 +4,12 @@ An erasure is first written down; from then on ingest refuses what lies within i
 outbox or a broker. Only then rows are counted, removed in batches, and counted again.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import delete, func, insert, select, text, tuple_, update
+from sqlalchemy import delete, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.db.audit import Entry, write
@@ -30,10 +31,33 @@ class ErasureError(EmotionEdgeError):
     """Something within the scope is still there, or came back."""
 
 
-async def count(engine: AsyncEngine, scope: Scope) -> Counts:
-    """How many rows lie within a scope, by table."""
+async def count(engine: AsyncEngine, *scopes: Scope) -> Counts:
+    """How many rows lie within one scope or more, by table."""
     async with engine.connect() as connection:
-        return await _count(connection, scope)
+        return await _count(connection, *scopes)
+
+
+async def erase_all(
+    engine: AsyncEngine,
+    scopes: Sequence[Scope],
+    who: str,
+    progress: Callable[[str, int], None] = lambda _table, _rows: None,
+) -> tuple[Counts, Counts]:
+    """Erase one scope after the other, as `erase` does; return the rows before, and after all of them, by table.
+
+    Raises:
+        ErasureError: if rows remain, also of a scope that was emptied before the others were.
+        ValueError: if a scope is a range without an end.
+        sqlalchemy.exc.SQLAlchemyError: if the database fails.
+    """
+    before: Counter[str] = Counter()
+    for scope in scopes:
+        rows, _ = await erase(engine, scope, who, progress)
+        before.update(rows)
+    after = await count(engine, *scopes)
+    if any(after.values()):
+        raise ErasureError(f"rows came back while others were erased: {_in_words(after)}; erase it again")
+    return dict(before), after
 
 
 async def erase(
@@ -70,9 +94,14 @@ async def erase(
         detail = {"erasure": number, "rows_before": before, "rows_after": after}
         await write(connection, [Entry(who, "erase" if done else "erase failed", str(scope), detail)])
     if not done:
-        left = ", ".join(f"{rows} in {table}" for table, rows in after.items() if rows)
-        raise ErasureError(f"rows remain of {scope}: {left}; nothing may add them but ingest, so see what else writes")
+        raise ErasureError(
+            f"rows remain of {scope}: {_in_words(after)}; nothing may add them but ingest, so see what else writes"
+        )
     return before, after
+
+
+def _in_words(counts: Counts) -> str:
+    return ", ".join(f"{rows} in {table}" for table, rows in counts.items() if rows)
 
 
 async def _write_down(engine: AsyncEngine, scope: Scope, who: str) -> int:
@@ -91,10 +120,11 @@ async def _write_down(engine: AsyncEngine, scope: Scope, who: str) -> int:
     return number
 
 
-async def _count(connection: AsyncConnection, scope: Scope) -> Counts:
+async def _count(connection: AsyncConnection, *scopes: Scope) -> Counts:
     found = {}
     for place in PLACES:
-        rows = await connection.scalar(select(func.count()).select_from(place.table).where(place.within(scope)))
+        within = or_(*(place.within(scope) for scope in scopes))
+        rows = await connection.scalar(select(func.count()).select_from(place.table).where(within))
         found[place.table.name] = rows or 0
     return found
 

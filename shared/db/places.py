@@ -19,7 +19,8 @@ from shared.db.tables import dead_letters, detections, faces, frames
 class Scope:
     """What is meant: one item by its id, or all of a device (None: of every device) captured in [begin, end).
 
-    Whatever else a person may name, a study session for one, is resolved to scopes.
+    Whatever else a person may name is resolved to scopes: a study session by `shared.db.session_scopes`. An item is a
+    detection, a picture or a session.
     """
 
     device: str | None = None
@@ -57,6 +58,12 @@ def _range(table: Table, scope: Scope) -> ColumnElement[bool]:
 
 def _of_event(table: Table) -> Callable[[Scope], ColumnElement[bool]]:
     return lambda scope: _range(table, scope) if scope.item_id is None else table.c.event_id == scope.item_id
+
+
+def _of_dataset_item(scope: Scope) -> ColumnElement[bool]:
+    if scope.item_id is None:
+        return _range(dataset_items, scope)
+    return or_(dataset_items.c.event_id == scope.item_id, dataset_items.c.frame_id == scope.item_id)
 
 
 def _of_frame(scope: Scope) -> ColumnElement[bool]:
@@ -99,7 +106,7 @@ def _mentions(name: str) -> ColumnElement[bool]:
 
 
 PLACES: Final = (
-    Place(dataset_items, _of_event(dataset_items)),
+    Place(dataset_items, _of_dataset_item),
     Place(votes, _of_event(votes)),
     Place(faces, _of_event(faces)),
     Place(frames, _of_frame),
