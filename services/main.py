@@ -30,6 +30,8 @@ certs = typer.Typer(help="The private certificate authority of the cloud's broke
 app.add_typer(certs, name="certs")
 device = typer.Typer(help="Who may log in to the cloud's broker.", no_args_is_help=True)
 app.add_typer(device, name="device")
+user = typer.Typer(help="Who may log in to the web service.", no_args_is_help=True)
+app.add_typer(user, name="user")
 
 SecretsFolder = Annotated[
     Path, typer.Option("--folder", help="folder of the authority, the certificates and the broker's passwords")
@@ -384,6 +386,47 @@ def device_services(
     print("Settings with the passwords: " + ", ".join(str(path) for path in written))
     if pid_file is None:
         print(_RELOAD)
+
+
+@user.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="small letters, digits, and . _ @ - between them")],
+    role: Annotated[str, typer.Option(help="viewer, labeller, researcher or admin")] = "viewer",
+) -> None:
+    """Let somebody log in. The temporary password is shown here, once; they change it when they log in."""
+    from services.people import add_user
+
+    try:
+        password = add_user(name, role)
+    except EmotionEdgeError as error:
+        _fail("user add", error)
+    print(f"{name} may log in as {role} with the password {password}")
+
+
+@user.command("reset")
+def user_reset(name: Annotated[str, typer.Argument(help="whose password is forgotten")]) -> None:
+    """Make a new temporary password, shown here once; they are logged out everywhere, and enabled if they were not."""
+    from services.people import reset_user
+
+    try:
+        password = reset_user(name)
+    except EmotionEdgeError as error:
+        _fail("user reset", error)
+    print(f"{name} may log in with the password {password}")
+
+
+@user.command("list")
+def user_list() -> None:
+    """Name everybody who may log in, with their role."""
+    from services.people import list_users
+
+    try:
+        lines = list_users()
+    except EmotionEdgeError as error:
+        _fail("user list", error)
+    print(
+        "\n".join(lines) if lines else "Nobody may log in yet; `emotion-edge user add NAME --role admin` lets one in."
+    )
 
 
 def _passwords(folder: Path) -> Path:

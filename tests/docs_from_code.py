@@ -15,6 +15,7 @@ from services.capture.settings import CaptureSettings
 from services.classifier.settings import ClassifierSettings
 from services.ingest.settings import IngestSettings
 from services.migrate import MigrateSettings
+from services.people import PeopleSettings
 from services.privacy import PrivacySettings
 from services.web.settings import WebSettings
 from shared.messages import Desired, Detection, FrameInfo, Live, Status, Versioned
@@ -27,6 +28,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "ingest": IngestSettings,
     "web": WebSettings,
     "migrate": MigrateSettings,
+    "user": PeopleSettings,
     "retention, erase, audit": PrivacySettings,
 }
 MESSAGES: dict[str, tuple[type[Versioned], str]] = {

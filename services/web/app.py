@@ -13,10 +13,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.web import problems
-from services.web.database import Database, DatabaseUnavailable
+from services.web.accounts.accounts import Accounts
+from services.web.database import Database, DatabaseUnavailable, problem_of
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
+from services.web.routes import accounts as account_routes
 from services.web.routes import control, live, pages, records
 from services.web.trail import Trail
 from shared import logs
@@ -96,6 +98,7 @@ def create_app(
     set_paused: control.SetPaused,
     trail: Trail,
     gate: Gate,
+    accounts: Accounts | None,
     metrics: Metrics,
     readiness: Readiness,
     max_viewers: int,
@@ -107,7 +110,7 @@ def create_app(
         title="Emotion at the Edge",
         version="1",
         description="What was read in the faces that cameras saw: how they look, never how somebody is.",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,  # FastAPI's own route asks nobody who they are; pages.py has it
         docs_url=None,  # FastAPI's own pages load from a CDN; /api/v1/docs works offline
         redoc_url=None,
         max_body_size=_MAX_BODY_BYTES,
@@ -115,11 +118,8 @@ def create_app(
     problems.install(app)
 
     async def on_database(request: Request, error: Exception) -> JSONResponse:
-        step = error.next_step if isinstance(error, DatabaseUnavailable) else ""
-        problem = problems.ApiProblem(
-            503, "database-unavailable", "The database does not answer", str(error), step, headers={"Retry-After": "5"}
-        )
-        return problem.response(request)
+        assert isinstance(error, DatabaseUnavailable)
+        return problem_of(error).response(request)
 
     app.add_exception_handler(DatabaseUnavailable, on_database)
     charts = all(path.is_file() for path in CHART_FILES)
@@ -137,6 +137,8 @@ def create_app(
     app.include_router(live.router(hub, max_viewers, trail, gate))
     app.include_router(records.router(database, hub, wish_of, trail, gate))
     app.include_router(control.router(hub, set_paused, trail, gate))
+    if accounts is not None:
+        app.include_router(account_routes.router(accounts.logins, trail, gate))
     app.include_router(pages.router(templates, app, gate, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))
     # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.web.problems import ApiProblem
 from shared import logs
 from shared.db.audit import Entry, write
 from shared.errors import EmotionEdgeError
@@ -29,6 +30,18 @@ class DatabaseUnavailable(EmotionEdgeError):
     def __init__(self, reason: str, next_step: str) -> None:
         super().__init__(reason)
         self.next_step = next_step
+
+
+def problem_of(error: DatabaseUnavailable) -> ApiProblem:
+    """As it is answered to a request."""
+    return ApiProblem(
+        503,
+        "database-unavailable",
+        "The database does not answer",
+        str(error),
+        error.next_step,
+        headers={"Retry-After": "5"},
+    )
 
 
 class Database:

@@ -14,6 +14,9 @@ Right = Literal["view", "label", "research", "admin"]
 """view: see what was recorded and what happens now. label: vote on faces. research: sessions, datasets, exports, pause
 and settings of devices. admin: people, their keys, the audit log, erasing."""
 
+Need = Right | Literal["login"]
+"""What a route asks for: a right, or only that somebody is known, also one whose password is still a temporary one."""
+
 RIGHTS: Final[tuple[Right, ...]] = ("view", "label", "research", "admin")
 RIGHTS_OF_ROLE: Final[dict[str, frozenset[Right]]] = {
     "viewer": frozenset(RIGHTS[:1]),
@@ -21,6 +24,8 @@ RIGHTS_OF_ROLE: Final[dict[str, frozenset[Right]]] = {
     "researcher": frozenset(RIGHTS[:3]),
     "admin": frozenset(RIGHTS),
 }
+
+HERE: Final = "somebody at this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,11 @@ class Identity:
     rights: frozenset[Right]
     user_id: str | None = None
     """Null where nobody logs in."""
+    by: Literal["login", "key"] | None = None
+    """How they are known: by a browser's login or a program's key; null where nobody logs in."""
+    role: str | None = None
+    password_temporary: bool = False
+    """Nothing else may be done before it is changed."""
 
 
 class Identify(Protocol):
@@ -44,7 +54,7 @@ def unnamed(request: Request) -> str:
     host = request.client.host if request.client else None
     try:
         if host is not None and ipaddress.ip_address(host).is_loopback:
-            return "somebody at this machine"
+            return HERE
     except ValueError:
         pass  # a test's client or a socket's path
     return f"unknown at {host or 'an unknown address'}"
@@ -53,6 +63,25 @@ def unnamed(request: Request) -> str:
 async def anybody(request: Request) -> Identity:
     """Where no login is asked for: whoever reaches the service may do everything."""
     return Identity(unnamed(request), frozenset(RIGHTS))
+
+
+async def anybody_here(request: Request) -> Identity:
+    """Where nobody said whether a login is asked for: whoever is at this machine may do everything.
+
+    Raises:
+        ApiProblem: 403 for a request that a proxy passed on from another machine, since nobody decided that those may.
+    """
+    name = unnamed(request)
+    if name != HERE:
+        raise ApiProblem(
+            403,
+            "login-undecided",
+            "Not from another machine",
+            "This service asks for no login because it listens to its own machine only, and this request comes from "
+            "another one, passed on by a proxy.",
+            "Set EMOTION_LOGIN=required, or EMOTION_LOGIN=off if whoever reaches the proxy may see and change all.",
+        )
+    return Identity(name, frozenset(RIGHTS))
 
 
 class Gate:
@@ -68,7 +97,11 @@ class Gate:
         found: Identity | None = request.state.identity
         return found
 
-    def needs(self, right: Right) -> Callable[[Request], Awaitable[Identity]]:
+    def known(self, request: Request, identity: Identity) -> None:
+        """From now on this is who asks: they have just logged in."""
+        request.state.identity = identity
+
+    def needs(self, need: Need) -> Callable[[Request], Awaitable[Identity]]:
         """A dependency of routes: gives who asks.
 
         Raises:
@@ -86,21 +119,31 @@ class Gate:
                     "Log in at /login, or send Authorization: Bearer with a token made on the page Keys.",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
-            if right not in identity.rights:
+            if need == "login":
+                return identity
+            if identity.password_temporary:
+                raise ApiProblem(
+                    403,
+                    "password-temporary",
+                    "Choose a password of your own first",
+                    "The password is one that somebody else made; nothing else can be done with it.",
+                    "Change it at /account, or by POST /api/v1/password.",
+                )
+            if need not in identity.rights:
                 raise ApiProblem(
                     403,
                     "not-allowed",
                     "Not allowed",
-                    f"{identity.name} may not do this: it needs the right {right!r}.",
+                    f"{identity.name} may not do this: it needs the right {need!r}.",
                     "Ask an administrator for another role, or use a token with this right.",
                 )
             return identity
 
         return let_in
 
-    def guard(self, right: Right) -> Any:
+    def guard(self, need: Need) -> Any:
         """The same for routes that need not know who it is: for `dependencies=[...]`."""
-        return Depends(self.needs(right))
+        return Depends(self.needs(need))
 
 
 def who(request: Request) -> str:

@@ -2,11 +2,19 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
+from services.web.accounts.accounts import Accounts
+from services.web.accounts.doorkeeper import Doorkeeper
+from services.web.accounts.first import make_first_admin
+from services.web.accounts.keys import Keys
+from services.web.accounts.logins import Logins
+from services.web.accounts.passwords import Passwords
+from services.web.accounts.people import People
 from services.web.app import create_app
 from services.web.database import Database
 from services.web.feed import Feed
-from services.web.gate import Gate
+from services.web.gate import Gate, Identify, anybody, anybody_here
 from services.web.hub import Hub
 from services.web.lease import WatchLease
 from services.web.settings import WebSettings
@@ -47,12 +55,30 @@ async def run(settings: WebSettings) -> None:
         Feed(topics, hub, metrics, on_desired=lease.heard).attach(link)
 
         database: Database | None = None
+        accounts: Accounts | None = None
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        identify: Identify = anybody if settings.login == "off" or settings.role == "edge" else anybody_here
         save: Save = to_log
         if settings.role == "cloud":
             engine = create_engine(settings.database, application="emotion-edge web", statement_timeout_s=20.0)
             stack.push_async_callback(engine.dispose)
             database = Database(engine)
             save = database.write_audit
+            doorkeeper = Doorkeeper(database, timedelta(hours=settings.login_idle_h))
+            lasts = timedelta(hours=settings.login_max_h)
+            accounts = Accounts(
+                Logins(database, passwords, doorkeeper, lasts, required=settings.login_required),
+                People(database, passwords, doorkeeper),
+                Keys(database, doorkeeper),
+            )
+            if settings.login_required:
+                identify = doorkeeper
+            elif not settings.on_loopback:
+                log.warning(
+                    "nobody has to log in: whoever reaches this address sees faces and may change everything",
+                    next_step="set EMOTION_LOGIN=required, unless something before this service asks for a login",
+                )
         trail = Trail(save, metrics)
         stack.push_async_callback(trail.write_last)
 
@@ -68,7 +94,8 @@ async def run(settings: WebSettings) -> None:
             wish_of=lease.wish,
             set_paused=lease.set_paused,
             trail=trail,
-            gate=Gate(),
+            gate=Gate(identify),
+            accounts=accounts,
             metrics=metrics,
             readiness=missing,
             max_viewers=settings.max_viewers,
@@ -81,6 +108,9 @@ async def run(settings: WebSettings) -> None:
             tasks.create_task(lease.run(), name="web watch lease")
             tasks.create_task(trail.run(), name="web audit trail")
             if database is not None:
+                if settings.login_required:
+                    first = make_first_admin(database, passwords, settings.first_password_file)
+                    tasks.create_task(first, name="web first administrator")
                 tasks.create_task(database.watch(), name="web database probe")
             # Open streams never end by themselves; closing the hub ends them before the server waits for them.
             tasks.create_task(Server(app, on_stop=hub.close).run_until_cancelled(sock), name="web http")

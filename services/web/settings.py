@@ -1,8 +1,10 @@
 """What the web service can be told."""
 
+import ipaddress
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from shared.settings import DatabaseSettings, MqttSettings, ServiceSettings
 
@@ -22,6 +24,19 @@ class WebSettings(ServiceSettings):
         "addresses and names without a dot work without",
     )
     port: int = Field(default=8000, ge=0, le=65535, description="port the web service listens on; 0 takes a free one")
+    login: Literal["required", "off"] | None = Field(
+        default=None,
+        description="required: people log in, programs have keys; off: whoever reaches the service may see and change "
+        "all. Not set: off where it listens to this machine alone, required elsewhere; always off in the edge role, "
+        "which has no database",
+    )
+    login_idle_h: float = Field(default=12.0, gt=0, le=8760, description="hours after which an unused login ends")
+    login_max_h: float = Field(default=168.0, gt=0, le=8760, description="hours after which every login ends")
+    first_password_file: Path | None = Field(
+        default=None,
+        description="where to write the first administrator's temporary password, readable by this service's user "
+        "alone; printed to standard error instead where not set",
+    )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the broker")
     database: DatabaseSettings = Field(
         default_factory=DatabaseSettings, description="Postgres; not used in the edge role"
@@ -30,6 +45,28 @@ class WebSettings(ServiceSettings):
         default=15.0, ge=3.0, le=300.0, description="seconds that devices send previews after the last look at a page"
     )
     max_viewers: int = Field(default=500, ge=1, le=10_000, description="live streams open at once")
+
+    @field_validator("login")
+    @classmethod
+    def _a_login_needs_a_database(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value == "required" and info.data.get("role") == "edge":
+            raise ValueError("expected off or nothing in the edge role, which has no database; or use the cloud role")
+        return value
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def login_required(self) -> bool:
+        """`login`, or what holds where it is not set."""
+        if self.role == "edge" or self.login == "off":
+            return False
+        return self.login == "required" or not self.on_loopback
 
     @property
     def host_names(self) -> frozenset[str]:

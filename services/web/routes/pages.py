@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from jinja2 import Environment, Template
 
-from services.web.gate import Gate, Right
+from services.web.database import DatabaseUnavailable, problem_of
+from services.web.gate import Gate, Identity, Need
 from services.web.problems import ApiProblem
 
 Role = Literal["cloud", "edge"]
@@ -20,15 +22,32 @@ class Page:
     path: str
     template: str
     word: str
-    right: Right = "view"
+    right: Need | None = "view"
+    """None: whoever comes, to log in."""
     roles: tuple[Role, ...] = ("cloud",)
+    in_menu: bool = True
 
 
 PAGES: Final = (
     Page("/", "live.html", "Live", roles=("cloud", "edge")),
+    Page("/account", "account.html", "Account", right="login", in_menu=False),
+    Page("/login", "login.html", "Log in", right=None, in_menu=False),
     Page("/api/v1/docs", "reference.html", "REST", roles=("cloud", "edge")),
 )
 """In the order of the menu."""
+
+
+_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/?&=%+:,;@!$'()*")
+
+
+def local(address: str) -> str:
+    """`address` if it is one of this service, for a browser to go on to; else the first page."""
+    # What browsers take for another host: //host, and \\ for /; control characters, which they leave out.
+    return address if address.startswith("/") and not address.startswith("//") and _PLAIN.issuperset(address) else "/"
+
+
+def _asked(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, charts: bool) -> APIRouter:
@@ -36,24 +55,39 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
     routes = APIRouter(include_in_schema=False)
     pages = [page for page in PAGES if role in page.roles]
     loaded = {page: templates.get_template(page.template) for page in pages}
+    refused = templates.get_template("refused.html")
 
-    async def show(request: Request, page: Page) -> Response:
-        try:
-            identity = await gate.needs(page.right)(request)
-        except ApiProblem as problem:
-            if problem.status == 401:
-                return RedirectResponse(f"/login?next={page.path}", status_code=303)
-            raise
+    def drawn(template: Template, page: Page, identity: Identity | None, status: int = 200, **more: Any) -> Response:
+        may = identity.rights if identity is not None and not identity.password_temporary else frozenset()
         known: dict[str, Any] = {
             "role": role,
             "charts": charts,
             "page": page,
             "identity": identity,
-            "menu": [each for each in pages if each.right in identity.rights],
+            "menu": [each for each in pages if each.in_menu and each.right in may],
         }
-        if page.template == "reference.html":
-            known["spec"] = app.openapi()
-        return HTMLResponse(loaded[page].render(known), headers={"Cache-Control": "no-cache"})
+        return HTMLResponse(template.render(known, **more), status, {"Cache-Control": "no-cache"})
+
+    async def show(request: Request, page: Page) -> Response:
+        identity: Identity | None = None
+        try:
+            identity = await gate.identity(request)
+            if page.right is not None:
+                await gate.needs(page.right)(request)
+        except DatabaseUnavailable as error:
+            return drawn(refused, page, None, 503, problem=problem_of(error))
+        except ApiProblem as problem:
+            next_page = quote(_asked(request), safe="/")
+            if problem.status == 401:
+                return RedirectResponse(f"/login?next={next_page}", status_code=303)
+            if problem.kind == "password-temporary":
+                return RedirectResponse(f"/account?next={next_page}", status_code=303)
+            return drawn(refused, page, identity, problem.status, problem=problem)
+        next_page = local(request.query_params.get("next", "/"))
+        if page.right is None and identity is not None:
+            return RedirectResponse(next_page, status_code=303)
+        more: dict[str, Any] = {"spec": app.openapi()} if page.template == "reference.html" else {}
+        return drawn(loaded[page], page, identity, next_page=next_page, **more)
 
     def add(page: Page) -> None:
         @routes.get(page.path)
@@ -62,4 +96,9 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
 
     for page in pages:
         add(page)
+
+    @routes.get("/api/v1/openapi.json", dependencies=[gate.guard("view")])
+    async def openapi() -> Response:
+        return JSONResponse(app.openapi())
+
     return routes

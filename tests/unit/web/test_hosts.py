@@ -78,6 +78,7 @@ def client() -> httpx.AsyncClient:
         set_paused=set_paused,
         trail=Trail(save, metrics),
         gate=Gate(),
+        accounts=None,
         metrics=metrics,
         readiness=dict,
         max_viewers=1,
