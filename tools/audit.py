@@ -35,7 +35,7 @@ class Verdict:
         if self.unknown or not self.clean:
             text = (
                 f"NOT AUDITED: the advisory service knows {len(self.clean)} of {len(self.clean | self.unknown)} "
-                "dependencies from here. Run `make audit` where pypi.org and registry.npmjs.org are reached."
+                "dependencies from here. Run `make audit` where PyPI and npm are reached."
             )
             return text, 0 if offline_ok else 1
         return f"audited: {len(self.clean)} dependencies without a known vulnerability", 0

@@ -25,8 +25,8 @@ class TrainConfig:
     spent in training, for a machine whose speed changes while others use it.
 
     ``teaching`` is a file of ``training.teach``; its probabilities are mixed into the targets with ``teaching_weight``.
-    ``start_from`` is a delivered model's folder whose weights the run begins with; ``weights`` is ``imagenet`` where
-    Keras's own loader gives them instead.
+    ``start_from`` is a delivered model's folder whose weights the run begins with, and ``unseen_data`` says that this
+    model has seen none of the faces; ``weights`` is ``imagenet`` where Keras's own loader gives them instead.
 
     ``plateau_patience`` and ``early_stop_patience`` are numbers of epochs in which the held-out loss does not improve:
     after the first, a ``plateau`` schedule lowers its learning rate by ``plateau_factor``; after the second the run
@@ -43,6 +43,7 @@ class TrainConfig:
     teaching: str | None = None
     teaching_weight: float = 0.5
     start_from: str | None = None
+    unseen_data: bool = False
     weights: str = "none"
     top_epochs: int = 0
     unfrozen_blocks: int = 2
@@ -77,6 +78,10 @@ class TrainConfig:
             raise ValueError(f"the number of epochs is {self.epochs}; it has to be at least 1.")
         if self.budget_minutes is not None and self.budget_minutes <= 0:
             raise ValueError(f"the budget is {self.budget_minutes} minutes; it has to be above 0.")
+        if self.unseen_data and self.start_from is None:
+            raise ValueError(
+                "--unseen-data speaks of the model that a run starts from; give --start-from, or leave it out."
+            )
         if not 0 <= self.teaching_weight <= 1:
             raise ValueError(f"the weight of the teaching is {self.teaching_weight}; it has to be within 0 and 1.")
         for name, known in (

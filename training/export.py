@@ -43,6 +43,7 @@ from training.crop_margin import FER2013_CROP, read_crop
 from training.data import SIDE, USAGES, DataError, Faces, fingerprint, read_faces, read_ferplus
 from training.evaluate import evaluate
 from training.figures import ferplus_figures, figures
+from training.lineage import seen_before
 from training.predictors import LiteRtPredictor, predict
 
 # Over which a blended network's normalisations are set up.
@@ -87,6 +88,7 @@ def training_record(
         else f"{config.schedule} schedule, early stop after {config.early_stop_patience} epochs without a lower loss "
         "on the held-out faces, weights of the epoch with the lowest (so their figures are somewhat too good)"
     )
+    new = "; the data are new to the model that it started from, as its maker said" if config.unseen_data else ""
     return {
         "data": data.name,
         "data_sha256": fingerprint(data),
@@ -94,9 +96,10 @@ def training_record(
         "protocol": (
             f"learnt from {len(split['train'])} Training faces; {len(split['held_out'])} more held out, by class, for "
             f"monitoring and temperature; {len(split['leaked'])} left out because a test row has the same pixels; "
-            f"exact copies never on both sides; {weights}; nothing selected on test rows"
+            f"exact copies never on both sides; {weights}; nothing selected on test rows{new}"
         ),
         "started_from": None if started is None else f"{started.name} {started.version}, sha256 {started.sha256}",
+        "seen_before": [] if started is None else seen_before(started.training),
         "share_of_the_run": share,
         "complete": checkpoint.complete,
         "epochs": checkpoint.epoch,

@@ -22,14 +22,16 @@ from training.average import averaged_network
 from training.batches import TrainingSet, ferplus_targets, soft_labels
 from training.checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointError
 from training.config import PRECISIONS, WEIGHTS, TrainConfig
-from training.data import DataError, Faces, read_faces, read_ferplus
+from training.data import DataError, Faces, fingerprint, read_faces, read_ferplus
 from training.environment import environment
+from training.lineage import check_unseen
 from training.logs import TensorBoard, Terminal, Watcher, draw_curves
 from training.networks import NETWORKS
 from training.presets import PRESETS
 from training.run import Run
 from training.split import Split, split_training
 from training.teaching import read_teaching
+from training.warm_start import training_of
 
 KERAS_FILE: Final = "model.keras"
 _PATHS: Final = ("data", "ferplus", "teaching", "start_from")
@@ -82,6 +84,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--start-from", help="folder of a delivered model whose weights the run begins with")
     parser.add_argument(
+        "--unseen-data",
+        action="store_true",
+        default=None,
+        help="the model that the run starts from has seen none of these faces; without it, the data, the seed and the "
+        "held-out fraction have to be those of that model",
+    )
+    parser.add_argument(
         "--weights", choices=WEIGHTS, help="what inception_v3 begins with; with none all of it learns at once"
     )
     parser.add_argument("--network", choices=sorted(NETWORKS))
@@ -89,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     length.add_argument("--epochs", type=int, help="length of the run in epochs, unless it stops early")
     length.add_argument("--budget-minutes", type=float, help="length of the run in minutes of training instead")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--held-out-fraction", type=float, help="share of each class that is not learnt from")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--precision", choices=PRECISIONS, help="mixed_bfloat16 is faster on processors that have it")
@@ -148,6 +158,9 @@ def main(argv: list[str] | None = None) -> int:
             if (folder / CHECKPOINT_FILE).exists():
                 parser.error(f"{folder} already holds a run; go on with --resume, or name another folder.")
             config = config_from_arguments(arguments)
+            if config.start_from is not None:
+                start = Path(config.start_from)
+                check_unseen(config, fingerprint(Path(config.data)), training_of(start), start)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "config.json").write_text(config.to_json() + "\n")
         train, held_out, split = load_training_set(config)

@@ -58,6 +58,16 @@ def design_of(folder: Path) -> str:
     return str(preset.training.get("network") or preset.training.get("settings", {}).get("network") or preset.name)
 
 
+def training_of(folder: Path) -> dict[str, Any]:
+    """What a delivered model's preset says of its training.
+
+    Raises:
+        DataError: if the folder is not a model that this project delivered.
+    """
+    training: dict[str, Any] = _load(folder).preset.training
+    return training
+
+
 def _load(folder: Path) -> Any:
     # Only a run that starts from a delivered model needs these; training alone needs Keras and NumPy.
     from shared.preset import load_model

@@ -130,6 +130,17 @@ def test_a_damaged_model_is_refused_in_words(tmp_path: Path) -> None:
 def test_the_command_begins_with_it(tmp_path: Path, small_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     arguments = ["--data", str(small_csv), "--run", str(run), "--epochs", "1", "--batch-size", "32"]
-    assert train.main([*arguments, "--start-from", str(DELIVERED)]) == 0
+    assert train.main([*arguments, "--start-from", str(DELIVERED), "--unseen-data"]) == 0
     assert f"started from {DELIVERED.resolve()}" in capsys.readouterr().out
-    assert str(DELIVERED.resolve()) in (run / "config.json").read_text()
+    config = json.loads((run / "config.json").read_text())
+    assert (config["start_from"], config["unseen_data"]) == (str(DELIVERED.resolve()), True)
+
+
+def test_the_command_refuses_data_that_the_model_may_have_seen(
+    tmp_path: Path, small_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["--data", str(small_csv), "--run", str(run), "--start-from", str(DELIVERED)]
+    assert train.main(arguments) == 1
+    assert "say so with --unseen-data" in capsys.readouterr().err
+    assert not run.exists()
