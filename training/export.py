@@ -46,8 +46,6 @@ from training.figures import ferplus_figures, figures
 from training.lineage import seen_before
 from training.predictors import LiteRtPredictor, predict
 
-# Over which a blended network's normalisations are set up.
-_STATISTICS_FACES: Final = 4096
 # What another processor's arithmetic may change in a probability: at int8 a few of its 256 steps.
 _PROBE_TOLERANCES: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.02, "int8": 0.1}
 
@@ -178,10 +176,7 @@ def export(
         CheckpointError, DataError, ConversionError, ModelError: saying what did not hold; then nothing is written.
     """
     # Imports Keras, which has to find the backend that main has chosen.
-    from training.average import averaged_network
-    from training.blend import blend
-    from training.networks import build_network
-    from training.warm_start import SET_UP_FACES, warm_start
+    from training.shares import network_at
 
     config = TrainConfig.read(run / "config.json")
     checkpoint = Checkpoint.load(run)
@@ -190,16 +185,10 @@ def export(
     held_out = everything.take(np.array(split["held_out"]))
     learnt = everything.pixels[np.array(split["train"])]
 
-    network = averaged_network(config, checkpoint)
+    if share == 0:
+        raise ConversionError("a share of 0 is the model that the run started from; there is nothing new to deliver.")
+    network = network_at(config, checkpoint, share, learnt)
     started = None if config.start_from is None else load_model(Path(config.start_from)).preset
-    if share != 1:
-        if config.start_from is None:
-            raise ConversionError(
-                "the run did not start from a model (--start-from), so there is nothing to blend with."
-            )
-        start = build_network(config.network, config.dropout)
-        warm_start(start, Path(config.start_from), learnt[:SET_UP_FACES])
-        blend(network, start, share, learnt[:_STATISTICS_FACES])
     content, predictor, checks = converted(network, precision, target.name, learnt, held_out)
     logits = predict(predictor, held_out.pixels)
     predictor.temperature = metrics.fit_temperature(logits, held_out.labels)

@@ -17,7 +17,7 @@ from training import convert, evaluate, export, train  # noqa: E402 - Keras firs
 from training.average import averaged_network  # noqa: E402 - Keras first
 from training.checkpoint import Checkpoint  # noqa: E402 - Keras first
 from training.config import TrainConfig  # noqa: E402 - Keras first
-from training.data import read_faces  # noqa: E402 - Keras first
+from training.data import DataError, read_faces  # noqa: E402 - Keras first
 from training.networks import NETWORKS, build_network  # noqa: E402 - Keras first
 from training.predictors import KerasPredictor, LiteRtPredictor, predict  # noqa: E402 - Keras first
 
@@ -158,8 +158,10 @@ def test_the_record_says_what_a_run_began_with_and_not_where_it_lay(finished_run
 
 
 def test_a_share_needs_a_model_to_share_with(finished_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(convert.ConversionError, match="nothing to blend with"):
+    with pytest.raises(DataError, match="nothing to blend with"):
         export.export(finished_run, tmp_path / "models" / "tiny", "1", CROP, [], None, share=0.5)
+    with pytest.raises(convert.ConversionError, match="nothing new to deliver"):
+        export.export(finished_run, tmp_path / "models" / "tiny", "1", CROP, [], None, share=0)
     assert not (tmp_path / "models").exists()
 
 
