@@ -54,7 +54,12 @@ def _storable_moment(value: datetime) -> datetime:
     return value
 
 
-def _storable_text(value: str) -> str:
+def storable_text(value: str) -> str:
+    """`value`, if Postgres can keep it.
+
+    Raises:
+        ValueError: if it holds a zero byte.
+    """
     if "\0" in value:
         raise ValueError("a zero byte is not text")
     return value
@@ -67,8 +72,8 @@ Timestamp = Annotated[
 ]
 DeviceName = Annotated[str, Field(pattern=DEVICE_PATTERN)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Text = Annotated[str, Field(max_length=512), AfterValidator(_storable_text)]
-Name = Annotated[str, Field(max_length=64), AfterValidator(_storable_text)]
+Text = Annotated[str, Field(max_length=512), AfterValidator(storable_text)]
+Name = Annotated[str, Field(max_length=64), AfterValidator(storable_text)]
 """A key of a reading."""
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """What JavaScript still counts exactly."""

@@ -13,7 +13,6 @@ from services.classifier.detector import open_detector
 from services.classifier.emotion import EmotionModel
 from services.classifier.frame_work import Arrival, FrameWork, Outcome, RejectedFrame, RejectReason, Wishes
 from services.classifier.outbox import Outbox, open_outbox
-from services.classifier.owned_thread import OwnedThread, owned_thread
 from services.classifier.pipeline import FramePipeline
 from services.classifier.relay import Relay, UplinkStatus, uplink_will
 from services.classifier.sampling import effective
@@ -27,6 +26,7 @@ from shared.messages import Desired, Detection, Problem, Status, StatusValue
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink, NotConnected, Will
 from shared.mqtt_metrics import measure_links
+from shared.owned_thread import OwnedThread, owned_thread
 from shared.settings import MqttSettings
 from shared.slots import Newest, wait_at_most
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON

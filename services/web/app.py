@@ -15,11 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.web import problems
 from services.web.accounts.accounts import Accounts
 from services.web.database import Database, DatabaseUnavailable, problem_of
+from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.routes import accounts as account_routes
-from services.web.routes import control, live, pages, records
+from services.web.routes import control, live, pages, records, sessions
 from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
@@ -34,8 +35,8 @@ CHART_FILES: Final = (
     STATIC / "vendor" / "uplot" / "uPlot.min.css",
 )
 
-_MAX_BODY_BYTES: Final = 16 * 1024
-"""The longest body that any address takes is an empty object."""
+_MAX_BODY_BYTES: Final = 64 * 1024
+"""The longest body that any address takes is a session with its notes."""
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -80,7 +81,9 @@ class WebApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
-        return SecurityHeaders(OwnPagesOnly(super().build_middleware_stack(), self._allowed_hosts))
+        return SecurityHeaders(
+            OwnPagesOnly(problems.TooLongAsProblem(super().build_middleware_stack()), self._allowed_hosts)
+        )
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made at first use."""
@@ -94,6 +97,7 @@ def create_app(
     role: pages.Role,
     hub: Hub,
     database: Database | None,
+    pictures: FacePictures,
     wish_of: Callable[[str], dict[str, Any] | None],
     set_paused: control.SetPaused,
     trail: Trail,
@@ -135,7 +139,9 @@ def create_app(
     for name in templates.list_templates():
         templates.get_template(name)  # from disk now, also those that others extend
     app.include_router(live.router(hub, max_viewers, trail, gate))
-    app.include_router(records.router(database, hub, wish_of, trail, gate))
+    app.include_router(records.router(database, hub, pictures, wish_of, trail, gate))
+    if database is not None:
+        app.include_router(sessions.router(database, hub, trail, gate))
     app.include_router(control.router(hub, set_paused, trail, gate))
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))

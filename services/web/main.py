@@ -13,6 +13,7 @@ from services.web.accounts.passwords import Passwords
 from services.web.accounts.people import People
 from services.web.app import create_app
 from services.web.database import Database
+from services.web.face_pictures import FacePictures
 from services.web.feed import Feed
 from services.web.gate import Gate, Identify, anybody, anybody_here
 from services.web.hub import Hub
@@ -25,6 +26,7 @@ from shared.health import Server, listen, serve_health
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
 from shared.mqtt_metrics import measure_links
+from shared.owned_thread import owned_thread
 
 log = logs.get(__name__)
 
@@ -86,11 +88,13 @@ async def run(settings: WebSettings) -> None:
             parts = {"broker": link.last_error, "database": database.last_error if database else None}
             return {part: error for part, error in parts.items() if error is not None}
 
+        thread = await stack.enter_async_context(owned_thread("web pictures"))
         app = await asyncio.to_thread(
             create_app,
             role=settings.role,
             hub=hub,
             database=database,
+            pictures=FacePictures(thread),
             wish_of=lease.wish,
             set_paused=lease.set_paused,
             trail=trail,

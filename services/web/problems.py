@@ -8,7 +8,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import logs
 
@@ -96,6 +98,7 @@ def not_found(what: str, next_step: str) -> ApiProblem:
 
 
 _NEXT_STEPS: Final = {
+    413: "Shorten the texts in it; /api/v1/docs says how long each may be.",
     404: "Look at /api/v1/docs for the addresses that exist.",
     405: "Use a method that the Allow header names.",
 }
@@ -159,6 +162,31 @@ def install(app: FastAPI) -> None:
     ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
+
+
+class TooLongAsProblem:
+    """Starlette answers a body beyond its limit in plain text; this gives that answer the shape of all others."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        replaced = False
+
+        async def reshaped(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == 413:
+                replaced = (
+                    not MutableHeaders(raw=list(message["headers"])).get("content-type", "").startswith(MEDIA_TYPE)
+                )
+                if replaced:
+                    too_long = HTTPException(413, "Its body is longer than this service takes.")
+                    answer = await _on_http(Request(scope), too_long)
+                    await answer(scope, receive, send)
+            if not replaced:
+                await send(message)
+
+        await self._app(scope, receive, reshaped if scope["type"] == "http" else send)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Interval, Row, Select, Table, and_, func, literal, select, true, tuple_
@@ -32,7 +32,8 @@ _ID_CLOCK_SLACK: Final = timedelta(minutes=10)
 """An id is made within moments of the capture that it names; ten minutes forgive a clock that was set in between."""
 
 
-def _within(table: Table, span: Span) -> list[ColumnElement[bool]]:
+def within(table: Table, span: Span) -> list[ColumnElement[bool]]:
+    """The rows of `table` that a span names."""
     conditions: list[ColumnElement[bool]] = []
     if span.device is not None:
         conditions.append(table.c.device == span.device)
@@ -62,7 +63,7 @@ def _next_cursor(rows: Sequence[Row[Any]], limit: int, id_column: str) -> str | 
 
 async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> DetectionPage:
     """Detections that fit a query, newest first."""
-    statement = select(detections).where(*_within(detections, query))
+    statement = select(detections).where(*within(detections, query))
     of_face: list[ColumnElement[bool]] = []
     if query.emotion is not None:
         of_face.append(faces.c.dominant_emotion == query.emotion)
@@ -72,7 +73,7 @@ async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> 
         statement = statement.where(
             select(true())
             .where(faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
-            .where(*of_face, *_within(faces, query))
+            .where(*of_face, *within(faces, query))
             .exists()
         )
     rows = (await connection.execute(_page(statement, detections, "event_id", query))).all()
@@ -83,7 +84,7 @@ async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> 
 async def one_detection(connection: AsyncConnection, event_id: UUID) -> StoredDetection | None:
     """A detection by its id."""
     statement = select(detections).where(detections.c.event_id == event_id)
-    near = _near_id(detections, event_id)
+    near = near_id(detections, event_id)
     rows = (await connection.execute(statement.where(near))).all() if near is not None else []
     if not rows:
         rows = (await connection.execute(statement)).all()
@@ -91,7 +92,7 @@ async def one_detection(connection: AsyncConnection, event_id: UUID) -> StoredDe
     return found[0] if found else None
 
 
-def _near_id(table: Table, id_: UUID) -> ColumnElement[bool] | None:
+def near_id(table: Table, id_: UUID) -> ColumnElement[bool] | None:
     """The time around which a UUIDv7 was made, so that one partition is searched and not all."""
     if id_.version != 7:
         return None
@@ -114,37 +115,38 @@ async def _with_faces(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> 
     )
     by_event: dict[UUID, list[Face]] = {}
     for face in await connection.execute(statement):
-        by_event.setdefault(face.event_id, []).append(_face(face))
+        by_event.setdefault(face.event_id, []).append(face_of_row(face))
     return [_detection(row, by_event.get(row.event_id, [])) for row in rows]
 
 
-def _number(value: float) -> float:
+def number(value: float) -> float:
     """A `real` column's value without the digits that it never had."""
     return float(f"{value:.7g}")
 
 
 def _emotions(row: Row[Any]) -> Emotions:
-    values = {emotion: _number(row._mapping[emotion]) for emotion in EMOTIONS}
+    values = {emotion: number(row._mapping[emotion]) for emotion in EMOTIONS}
     total = math.fsum(values.values())
     if abs(total - 1.0) > PROBABILITY_SUM_TOLERANCE:  # by rounding to `real`: they were within it when they came
         values = {emotion: value / total for emotion, value in values.items()}
     return Emotions(**values)
 
 
-def _face(row: Row[Any]) -> Face:
+def face_of_row(row: Row[Any]) -> Face:
+    """A row of `faces` as the face that was sent."""
     return Face(
         track_id=row.track_id,
         region=Region(x=row.x, y=row.y, w=row.w, h=row.h),
-        face_confidence=_number(row.face_confidence),
+        face_confidence=number(row.face_confidence),
         emotion=_emotions(row),
         dominant_emotion=row.dominant_emotion,
-        confidence=_number(row.confidence),
+        confidence=number(row.confidence),
         shown=Shown(state=row.shown_state, since=row.shown_since) if row.shown_state is not None else None,
         quality=Quality(
             size_px=row.quality_size_px,
-            blur=_number(row.quality_blur),
-            brightness=_number(row.quality_brightness),
-            yaw=None if row.quality_yaw is None else _number(row.quality_yaw),
+            blur=number(row.quality_blur),
+            brightness=number(row.quality_brightness),
+            yaw=None if row.quality_yaw is None else number(row.quality_yaw),
             ok=row.quality_ok,
             reasons=tuple(row.quality_reasons),
         ),
@@ -172,7 +174,7 @@ def _detection(row: Row[Any], found: list[Face]) -> StoredDetection:
 async def frame_page(connection: AsyncConnection, query: FrameQuery) -> FramePage:
     """What is known of kept pictures, newest first; the pictures themselves stay where they are."""
     columns = [column for column in frames.c if column.name != "jpeg"]
-    statement = select(*columns, func.octet_length(frames.c.jpeg).label("bytes")).where(*_within(frames, query))
+    statement = select(*columns, func.octet_length(frames.c.jpeg).label("bytes")).where(*within(frames, query))
     rows = (await connection.execute(_page(statement, frames, "frame_id", query))).all()
     return FramePage(
         items=[_frame(row) for row in rows[: query.limit]], next_cursor=_next_cursor(rows, query.limit, "frame_id")
@@ -209,6 +211,37 @@ async def frame_jpeg(connection: AsyncConnection, frame_id: UUID) -> bytes | Non
     return cast("bytes | None", await connection.scalar(statement))
 
 
+class FaceOfFrame(NamedTuple):
+    """Where a face is in a kept picture: in pixels, and the picture's sha256."""
+
+    digest: bytes
+    box: tuple[int, int, int, int]
+
+
+async def face_of_frame(connection: AsyncConnection, frame_id: UUID, face_index: int) -> FaceOfFrame | None:
+    """A face of a kept picture, by its place in the picture's detection; None where picture or face is not there."""
+    statement = select(frames.c.captured_at, frames.c.device, frames.c.event_id, frames.c.sha256)
+    frame = (await connection.execute(statement.where(frames.c.frame_id == frame_id).limit(1))).one_or_none()
+    if frame is None:
+        return None
+    event_id = frame.event_id
+    if event_id is None:  # a picture need not say so itself
+        event_id = await connection.scalar(
+            select(detections.c.event_id)
+            .where(detections.c.captured_at == frame.captured_at, detections.c.device == frame.device)
+            .where(detections.c.frame_id == frame_id)
+            .limit(1)
+        )
+    face = (
+        await connection.execute(
+            select(faces.c.x, faces.c.y, faces.c.w, faces.c.h)
+            .where(faces.c.captured_at == frame.captured_at, faces.c.event_id == event_id)
+            .where(faces.c.face_index == face_index)
+        )
+    ).one_or_none()
+    return None if face is None else FaceOfFrame(frame.sha256, (face.x, face.y, face.w, face.h))
+
+
 async def device_times(connection: AsyncConnection) -> dict[str, tuple[datetime, datetime]]:
     """First and last time that each device was seen."""
     return {row.device: (row.first_seen, row.last_seen) for row in await connection.execute(select(devices))}
@@ -226,7 +259,7 @@ async def stats(
 
     frames_at = start(detections)
     classified = await connection.execute(
-        select(frames_at, func.count().label("n")).where(and_(*_within(detections, span))).group_by(frames_at)
+        select(frames_at, func.count().label("n")).where(and_(*within(detections, span))).group_by(frames_at)
     )
     faces_at = start(faces)
     read = await connection.execute(
@@ -236,7 +269,7 @@ async def stats(
             *(func.count().filter(faces.c.dominant_emotion == e).label(f"count_{e}") for e in EMOTIONS),
             *(func.avg(faces.c[e]).label(f"mean_{e}") for e in EMOTIONS),
         )
-        .where(and_(*_within(faces, span)))
+        .where(and_(*within(faces, span)))
         .group_by(faces_at)
     )
     of_faces = {row.start: row._mapping for row in read}
@@ -249,7 +282,7 @@ async def stats(
                 detections=row.n,
                 faces=seen["n"] if seen else 0,
                 counts={e: seen[f"count_{e}"] if seen else 0 for e in EMOTIONS},
-                mean={e: _number(seen[f"mean_{e}"]) for e in EMOTIONS} if seen else None,
+                mean={e: number(seen[f"mean_{e}"]) for e in EMOTIONS} if seen else None,
             )
         )
     return items

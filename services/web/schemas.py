@@ -14,6 +14,8 @@ from shared.messages import Detection, DeviceName, Source, Status, Timestamp
 MAX_LIMIT: Final = 1000
 MAX_BUCKETS: Final = 2000
 DEFAULT_BUCKETS: Final = 60
+MAX_FACE_INDEX: Final = 32767
+"""What its column holds."""
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LOST_PLUS: Final = re.compile(r"[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})? \d\d:\d\d$", re.ASCII)

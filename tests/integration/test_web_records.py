@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.schemas import DetectionPage, DeviceList, FramePage, Stats, StoredDetection
+from shared.jpeg import picture_size
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
@@ -262,3 +264,28 @@ async def test_the_edge_role_says_that_records_are_kept_elsewhere(mqtt_settings:
         for path in ("detections", "frames", "stats", f"detections/{uuid4()}", f"frames/{uuid4()}.jpg"):
             check_problem(await api.get(f"/api/v1/{path}"), 404, "not-kept-here")
         assert (await api.get("/api/v1/devices")).json() == {"items": []}
+
+
+@pytest.mark.parametrize("says_its_event", [True, False])
+async def test_a_face_is_cut_out_of_its_picture_until_that_is_gone(
+    api: httpx.AsyncClient, engine: AsyncEngine, says_its_event: bool
+) -> None:
+    frame_id = scenes.new_id()
+    sent = scenes.detection("camera-1", scenes.face(1), captured_at=at(0), frame_id=frame_id)
+    await store(engine, [sent])
+    event_id = sent.event_id if says_its_event else None
+    await store_frame(engine, frame_id, scenes.picture(), sent.captured_at, event_id)
+    address = f"/api/v1/frames/{frame_id}/faces/0.jpg"
+    answer = await api.get(address)
+    assert answer.headers["content-type"] == "image/jpeg"
+    # The box of 120 by 128 with its margin: 1.6 times the root of its area, less what is above the picture.
+    assert picture_size(answer.content) == (198, 198)
+    again = await api.get(address)
+    assert again.content == answer.content
+    assert (await api.get(address, headers={"If-None-Match": answer.headers["etag"]})).status_code == 304
+    check_problem(await api.get(f"/api/v1/frames/{frame_id}/faces/1.jpg"), 404, "not-found")
+    check_problem(await api.get(f"/api/v1/frames/{frame_id}/faces/-1.jpg"), 422, "bad-parameters")
+    check_problem(await api.get(f"/api/v1/frames/{uuid4()}/faces/0.jpg"), 404, "not-found")
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM frames"))
+    check_problem(await api.get(address), 404, "not-found")  # nothing of it is given from memory

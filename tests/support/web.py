@@ -120,9 +120,12 @@ async def store(engine: AsyncEngine, found: Sequence[Detection]) -> None:
         )
 
 
-async def store_frame(engine: AsyncEngine, frame_id: UUID, jpeg: bytes, captured_at: datetime) -> None:
+async def store_frame(
+    engine: AsyncEngine, frame_id: UUID, jpeg: bytes, captured_at: datetime, event_id: UUID | None = None
+) -> None:
     """Put a kept picture into its table."""
     row = {
+        "event_id": event_id,
         "captured_at": captured_at,
         "frame_id": frame_id,
         "device": "camera-1",

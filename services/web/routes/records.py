@@ -11,10 +11,12 @@ from pydantic import BaseModel
 
 from services.web import queries
 from services.web.database import Database
+from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
 from services.web.schemas import (
+    MAX_FACE_INDEX,
     DetectionPage,
     DetectionQuery,
     DeviceEntry,
@@ -26,6 +28,7 @@ from services.web.schemas import (
     StoredDetection,
 )
 from services.web.trail import Trail
+from shared.errors import BadPicture
 from shared.messages import Status
 
 _ASK_EACH_TIME: Final = "private, no-cache"
@@ -47,6 +50,7 @@ def _asked(query: BaseModel) -> dict[str, Any]:
 def router(
     database: Database | None,
     hub: Hub,
+    pictures: FacePictures,
     wish_of: Callable[[str], dict[str, Any] | None],
     trail: Trail,
     gate: Gate,
@@ -132,6 +136,48 @@ def router(
             )
         trail.note(request, "view", "pictures", item=str(frame_id))
         return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+    @routes.get(
+        "/frames/{frame_id}/faces/{face_index}.jpg",
+        summary="One face of a kept picture, with a margin",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/jpeg": {}}},
+            304: {"description": "The reader has it already"},
+            **responses(401, 403, 404, 422, 503),
+        },
+    )
+    async def face(
+        request: Request,
+        frame_id: Annotated[UUID, Path()],
+        face_index: Annotated[int, Path(ge=0, le=MAX_FACE_INDEX, description="its place in the detection's faces")],
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """A square of at most 384 pixels a side; a small face is not enlarged."""
+        async with stored().reading() as connection:
+            found = await queries.face_of_frame(connection, frame_id, face_index)
+            if found is None:
+                raise not_found(
+                    f"There is no face {face_index} in a kept picture {frame_id}.",
+                    "Check the id; it may have been erased, or pictures may not be recorded on that device.",
+                )
+            key = f"{found.digest.hex()}-{'.'.join(map(str, found.box))}"
+            headers = {"Cache-Control": _ASK_EACH_TIME, "ETag": f'"{key}"'}
+            trail.note(request, "view", "faces of pictures", item=f"{frame_id}/{face_index}")
+            if if_none_match is not None and _has(if_none_match, headers["ETag"]):
+                return Response(status_code=304, headers=headers)
+            picture = pictures.remembered(key)
+            jpeg = await queries.frame_jpeg(connection, frame_id) if picture is None else None
+        if picture is None:
+            try:
+                # Of one that was erased since the digest was read, nothing is left to cut.
+                picture = await pictures.cut(key, jpeg or b"", found.box)
+            except BadPicture as error:
+                raise not_found(
+                    f"Face {face_index} cannot be cut out of picture {frame_id}: {error}.",
+                    f"The picture as it was sent is at /api/v1/frames/{frame_id}.jpg.",
+                ) from None
+        return Response(picture, media_type="image/jpeg", headers=headers)
 
     @routes.get(
         "/stats",

@@ -1,4 +1,4 @@
-"""One thread that all blocking vision work happens on, in order."""
+"""One thread that blocking work happens on, in order: vision, and cutting pictures."""
 
 import asyncio
 import contextvars

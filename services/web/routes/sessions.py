@@ -1,0 +1,326 @@
+"""The REST interface to study sessions, their markers and their records as CSV."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.web import session_csv, session_queries
+from services.web.database import Database
+from services.web.gate import Gate, Identity
+from services.web.hub import Hub
+from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
+from services.web.routes.control import Nothing, json_only
+from services.web.schemas import Moment
+from services.web.session_schemas import (
+    MAX_MARKERS,
+    Marker,
+    MarkerChange,
+    MarkerList,
+    NewMarker,
+    NewSession,
+    SessionChange,
+    SessionDetail,
+    SessionPage,
+    SessionQuery,
+    StudySession,
+    Timeline,
+)
+from services.web.trail import Trail
+
+CSV_ROWS: Final = 2000
+"""Read at a time: some 2 MB of memory, whatever a session's length."""
+
+_READ: Final = responses(401, 403, 404, 422, 503)
+_CHANGE: Final = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
+_DELETE: Final = responses(401, 403, 404, 422, 503)
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+
+SessionId = Annotated[UUID, Path(description="a session's id")]
+MarkerId = Annotated[UUID, Path(description="a marker's id")]
+
+
+def _no_session(session_id: UUID) -> ApiProblem:
+    return not_found(f"There is no session {session_id}.", "GET /api/v1/sessions lists them; it may have been deleted.")
+
+
+def _no_marker(marker_id: UUID) -> ApiProblem:
+    return not_found(f"There is no marker {marker_id} in this session.", "GET …/markers lists those that there are.")
+
+
+async def _found(connection: AsyncConnection, session_id: UUID) -> StudySession:
+    session = await session_queries.one_session(connection, session_id)
+    if session is None:
+        raise _no_session(session_id)
+    return session
+
+
+def _check_within(session: StudySession, at: datetime) -> None:
+    if at < session.started_at or (session.ended_at is not None and at > session.ended_at):
+        end = "now" if session.ended_at is None else f"{session.ended_at.isoformat()}"
+        raise bad_parameters(
+            [
+                WrongParameter(
+                    parameter="at",
+                    reason=f"outside the session; expected a time from {session.started_at.isoformat()} to {end}",
+                )
+            ]
+        )
+
+
+@asynccontextmanager
+async def _in_order() -> AsyncIterator[None]:
+    """Where the table refuses a session that ends before it starts, say so."""
+    try:
+        yield
+    except IntegrityError as error:
+        if "study_sessions_in_order" not in str(error.orig):
+            raise
+        reason = "a session ends after it started; check started_at and ended_at"
+        raise bad_parameters([WrongParameter(parameter="ended_at", reason=reason)]) from None
+
+
+def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
+    """Routes of study sessions."""
+    routes = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
+    view, label, research = gate.guard("view"), Depends(gate.needs("label")), Depends(gate.needs("research"))
+
+    async def check_devices(connection: AsyncConnection, names: list[str]) -> None:
+        known = hub.devices | await session_queries.known_devices(connection)
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            reason = f"no device {', '.join(unknown)} is known; GET /api/v1/devices lists them"
+            raise bad_parameters([WrongParameter(parameter="devices", reason=reason)])
+
+    @routes.get(
+        "", summary="Study sessions, newest first", response_model=SessionPage, dependencies=[view], responses=_READ
+    )
+    async def sessions(request: Request, query: Annotated[SessionQuery, Query()]) -> SessionPage:
+        async with database.reading() as connection:
+            page = await session_queries.session_page(connection, query)
+        trail.note(request, "view", "list of study sessions")
+        return page
+
+    @routes.post(
+        "",
+        summary="Start a study session",
+        status_code=201,
+        dependencies=[Depends(json_only)],
+        responses=_CHANGE,
+    )
+    async def start(request: Request, new: NewSession, identity: Annotated[Identity, research]) -> StudySession:
+        """From now, or with times of the past. Nothing is recorded by it: it names what the devices record anyway."""
+        values = new.model_dump() | {"created_by": identity.name}
+        values["started_at"] = new.started_at or datetime.now(UTC)
+        async with database.writing() as connection:
+            await check_devices(connection, new.devices)
+            session = await session_queries.add_session(connection, values)
+        trail.note(request, "start", "study sessions", item=str(session.id))
+        return session
+
+    @routes.get("/{session_id}", summary="One study session", dependencies=[view], responses=_READ)
+    async def session(request: Request, session_id: SessionId) -> SessionDetail:
+        async with database.reading() as connection:
+            found = await _found(connection, session_id)
+            overlaps = await session_queries.overlaps(connection, found)
+        trail.note(request, "view", "study sessions", item=str(session_id))
+        return SessionDetail(**dict(found), overlaps=overlaps)
+
+    @routes.patch(
+        "/{session_id}",
+        summary="Change a study session",
+        dependencies=[Depends(json_only), Depends(gate.needs("research"))],
+        responses=_CHANGE,
+    )
+    async def change(request: Request, session_id: SessionId, wanted: SessionChange) -> StudySession:
+        """What is left out stays. Markers stay where they are, also where the session becomes shorter."""
+        async with _in_order(), database.writing() as connection:
+            if wanted.devices is not None:
+                await check_devices(connection, wanted.devices)
+            changed = await session_queries.change_session(connection, session_id, wanted.values())
+        if changed is None:
+            raise _no_session(session_id)
+        trail.note(request, "change", "study sessions", item=str(session_id))
+        return changed
+
+    @routes.post(
+        "/{session_id}/stop",
+        summary="End a study session now",
+        dependencies=[Depends(json_only), Depends(gate.needs("research"))],
+        responses=_CHANGE,
+    )
+    async def stop(request: Request, session_id: SessionId, _: Nothing) -> StudySession:
+        """By this machine's clock. One that has ended stays as it is. The cameras go on."""
+        async with database.writing() as connection:
+            stopped = await session_queries.stop_session(connection, session_id, datetime.now(UTC))
+        if stopped is None:
+            raise _no_session(session_id)
+        trail.note(request, "stop", "study sessions", item=str(session_id))
+        return stopped
+
+    @routes.delete(
+        "/{session_id}",
+        summary="Delete the record of a study session",
+        status_code=204,
+        dependencies=[Depends(gate.needs("research"))],
+        responses=_DELETE,
+    )
+    async def remove(request: Request, session_id: SessionId) -> Response:
+        """With its markers and notes. What the devices recorded stays; `emotion-edge erase` removes that."""
+        async with database.writing() as connection:
+            done = await session_queries.delete_session(connection, session_id)
+        if not done:
+            raise _no_session(session_id)
+        trail.note(request, "delete", "study sessions", item=str(session_id))
+        return Response(status_code=204)
+
+    @routes.get(
+        "/{session_id}/timeline",
+        summary="How each person looked over a study session",
+        response_model_by_alias=True,
+        dependencies=[view],
+        responses=_READ,
+    )
+    async def timeline(
+        request: Request,
+        session_id: SessionId,
+        from_: Annotated[
+            Moment | None, Query(alias="from", description="where to begin; the session's start where left out")
+        ] = None,
+    ) -> Timeline:
+        """In at most 600 stretches a person, over at most 24 hours."""
+        async with database.reading() as connection:
+            found = await _found(connection, session_id)
+            answer = await session_queries.timeline(connection, found, from_, datetime.now(UTC))
+        trail.note(request, "view", "timelines of study sessions", item=str(session_id))
+        return answer
+
+    @routes.get("/{session_id}/markers", summary="A study session's markers", dependencies=[view], responses=_READ)
+    async def markers(session_id: SessionId) -> MarkerList:
+        async with database.reading() as connection:
+            await _found(connection, session_id)
+            return MarkerList(items=await session_queries.markers(connection, session_id))
+
+    @routes.post(
+        "/{session_id}/markers",
+        summary="Mark a moment of a study session",
+        status_code=201,
+        dependencies=[Depends(json_only)],
+        responses=_CHANGE,
+    )
+    async def mark(session_id: SessionId, new: NewMarker, identity: Annotated[Identity, label]) -> Marker:
+        at = new.at or datetime.now(UTC)
+        async with database.writing() as connection:
+            found = await _found(connection, session_id)
+            _check_within(found, at)
+            if found.markers >= MAX_MARKERS:
+                raise ApiProblem(
+                    409,
+                    "too-many-markers",
+                    "Too many markers",
+                    f"The session has {found.markers} markers; at most {MAX_MARKERS} are kept.",
+                    "Delete those that are not needed, or begin another session.",
+                )
+            values = {"session_id": session_id, "at": at, "text": new.text, "created_by": identity.name}
+            return await session_queries.add_marker(connection, values)
+
+    @routes.patch(
+        "/{session_id}/markers/{marker_id}",
+        summary="Change a marker",
+        dependencies=[Depends(json_only), Depends(gate.needs("label"))],
+        responses=_CHANGE,
+    )
+    async def change_marker(session_id: SessionId, marker_id: MarkerId, wanted: MarkerChange) -> Marker:
+        async with database.writing() as connection:
+            found = await _found(connection, session_id)
+            if wanted.at is not None:
+                _check_within(found, wanted.at)
+            values = wanted.model_dump(exclude_none=True)
+            changed = await session_queries.change_marker(connection, session_id, marker_id, values)
+        if changed is None:
+            raise _no_marker(marker_id)
+        return changed
+
+    @routes.delete(
+        "/{session_id}/markers/{marker_id}",
+        summary="Delete a marker",
+        status_code=204,
+        dependencies=[Depends(gate.needs("label"))],
+        responses=_DELETE,
+    )
+    async def remove_marker(session_id: SessionId, marker_id: MarkerId) -> Response:
+        async with database.writing() as connection:
+            if not await session_queries.delete_marker(connection, session_id, marker_id):
+                raise _no_marker(marker_id)
+        return Response(status_code=204)
+
+    csv_answer = {200: {"content": {"text/csv": {}}}, **_READ}
+
+    @routes.get(
+        "/{session_id}/markers.csv",
+        summary="A study session's markers as CSV",
+        response_class=Response,
+        dependencies=[view],
+        responses=csv_answer,
+    )
+    async def markers_csv(session_id: SessionId) -> Response:
+        async with database.reading() as connection:
+            found = await _found(connection, session_id)
+            items = await session_queries.markers(connection, session_id)
+        rows = [session_csv.MARKER_COLUMNS, *(session_csv.marker_row(found, marker) for marker in items)]
+        return Response(
+            session_csv.lines(rows), media_type="text/csv", headers=_download(session_csv.file_name(found, "markers"))
+        )
+
+    @routes.get(
+        "/{session_id}/faces.csv",
+        summary="A study session's faces as CSV, one row a face and moment",
+        response_class=Response,
+        dependencies=[view],
+        responses=csv_answer,
+    )
+    async def faces_csv(request: Request, session_id: SessionId) -> Response:
+        """For pandas: `pandas.read_csv(file, parse_dates=["captured_at"])`. In order of time, of any length; a download
+        that broke off is cut off visibly, never ended as if it were whole."""
+        async with database.reading() as connection:
+            found = await _found(connection, session_id)
+        end = found.ended_at or datetime.now(UTC)
+        parts = _faces(database, found, end)
+        first = await anext(parts)  # what goes wrong at once is answered as a problem
+        trail.note(request, "export", "faces of study sessions", item=str(session_id))
+
+        async def all_parts() -> AsyncIterator[bytes]:
+            yield first
+            async for part in parts:
+                yield part
+
+        return StreamingResponse(
+            all_parts(), media_type="text/csv", headers=_download(session_csv.file_name(found, "faces"))
+        )
+
+    return routes
+
+
+def _download(name: str) -> dict[str, str]:
+    return {**_NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'}
+
+
+async def _faces(database: Database, session: StudySession, end: datetime) -> AsyncIterator[bytes]:
+    """The CSV in parts. Each is a query of its own that goes on where the last one ended: a cursor held open while a
+    slow reader reads would keep a connection from all others, and a partition from retention."""
+    head: list[tuple[object, ...]] = [session_csv.FACE_COLUMNS]
+    after: session_queries.Place | None = None
+    while True:
+        async with database.reading() as connection:
+            rows = await session_queries.faces_after(connection, session, after, end, CSV_ROWS)
+        yield session_csv.lines([*head, *(session_csv.face_row(session, row) for row in rows)])
+        if len(rows) < CSV_ROWS:
+            return
+        head = []
+        after = session_queries.Place(rows[-1].captured_at, rows[-1].event_id, rows[-1].face_index)

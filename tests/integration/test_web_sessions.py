@@ -1,0 +1,238 @@
+"""Study sessions over real HTTP and a real Postgres, and their CSV in pandas."""
+
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pandas as pd
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.web.routes import sessions
+from shared.emotions import EMOTIONS
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.support import scenes
+from tests.support.web import check_problem, records, running_web, store, web_settings
+
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+BEGIN = MIDNIGHT - timedelta(seconds=30)
+END = MIDNIGHT + timedelta(seconds=30)
+
+
+@pytest.fixture
+async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    async with records(database_settings, BEGIN.date(), END.date()) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def api(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> AsyncIterator[httpx.AsyncClient]:
+    await store(engine, over_midnight())
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=30) as client,
+    ):
+        yield client
+
+
+def over_midnight() -> list[Any]:
+    """Each second from a minute before to a minute after midnight: person 1 happy, then sad; person 2 every other one;
+    and another camera that the session does not name."""
+    found = []
+    for second in range(-60, 60):
+        at = MIDNIGHT + timedelta(seconds=second)
+        faces = [scenes.face(1, "happy" if second < 0 else "sad", 0.9)]
+        if second % 2 == 0:
+            faces.append(scenes.face(2, "neutral", 0.6))
+        found.append(scenes.detection("camera-1", *faces, captured_at=at, seq=second + 60))
+        found.append(scenes.detection("camera-2", scenes.face(1, "fear", 0.8), captured_at=at, seq=second + 60))
+    return found
+
+
+def new(**more: Any) -> dict[str, Any]:
+    times = {"started_at": BEGIN.isoformat(), "ended_at": END.isoformat()}
+    return {"participant": "P07", "condition": "video call", "devices": ["camera-1"], **times, **more}
+
+
+async def made(api: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    answer = await api.post("/api/v1/sessions", json=new(**more))
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_session_is_started_changed_stopped_and_deleted_while_the_records_stay(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/api/v1/sessions", json={"participant": "P07", "devices": ["camera-1", "camera-1"]})
+    started = answer.json()
+    assert answer.status_code == 201
+    assert started["devices"] == ["camera-1"]
+    assert started["ended_at"] is None
+    at = f"/api/v1/sessions/{started['id']}"
+    changed = (await api.patch(at, json={"notes": "She looked away.\nTwice.", "condition": "face to face"})).json()
+    assert (changed["notes"], changed["condition"]) == ("She looked away.\nTwice.", "face to face")
+    assert changed["participant"] == "P07"
+    stopped = (await api.post(f"{at}/stop", json={})).json()
+    assert stopped["ended_at"] > started["started_at"]
+    assert (await api.post(f"{at}/stop", json={})).json() == stopped  # a second time changes nothing
+    going_on = (await api.patch(at, json={"ended_at": None})).json()
+    assert going_on["ended_at"] is None
+    before = len((await api.get("/api/v1/detections?limit=1000")).json()["items"])
+    assert (await api.delete(at)).status_code == 204
+    check_problem(await api.get(at), 404, "not-found")
+    check_problem(await api.delete(at), 404, "not-found")
+    assert len((await api.get("/api/v1/detections?limit=1000")).json()["items"]) == before == 240
+
+
+async def test_a_session_or_change_that_does_not_fit_is_refused_in_words_and_changes_nothing(
+    api: httpx.AsyncClient,
+) -> None:
+    refused: list[tuple[dict[str, Any], str, str]] = [
+        ({"participant": "Ada Lovelace"}, "participant", "pattern"),
+        ({"devices": []}, "devices", "at least 1 item"),
+        ({"devices": ["camera-9"]}, "devices", "no device camera-9 is known"),
+        ({"started_at": "2199-01-01T00:00:00Z", "ended_at": None}, "started_at", "lies in the future"),
+        ({"ended_at": BEGIN.isoformat()}, "query", "ended_at must be after started_at"),
+        ({"started_at": None}, "query", "needs started_at"),
+        ({"notes": "x\0"}, "notes", "zero byte"),
+        ({"name": "Ada"}, "name", "no such parameter"),
+    ]
+    for wrong, parameter, words in refused:
+        problem = check_problem(await api.post("/api/v1/sessions", json=new(**wrong)), 422, "bad-parameters")
+        (error,) = problem["errors"]
+        assert error["parameter"] == parameter
+        assert words in error["reason"]
+    assert (await api.get("/api/v1/sessions")).json() == {"items": [], "next_cursor": None}
+    session = await made(api)
+    at = f"/api/v1/sessions/{session['id']}"
+    for change, words in [
+        ({}, "nothing to change"),
+        ({"participant": None}, "cannot be null"),
+        ({"ended_at": (BEGIN - timedelta(hours=1)).isoformat()}, "ends after it started"),
+        ({"devices": ["camera-9"]}, "no device camera-9"),
+    ]:
+        assert words in check_problem(await api.patch(at, json=change), 422, "bad-parameters")["detail"]
+    assert (await api.get(at)).json() == session | {"overlaps": []}
+    check_problem(await api.patch(f"/api/v1/sessions/{uuid4()}", json={"notes": "x"}), 404, "not-found")
+    check_problem(await api.post(f"/api/v1/sessions/{uuid4()}/stop", json={}), 404, "not-found")
+
+
+async def test_sessions_are_listed_by_what_overlaps_a_time_and_over_pages(api: httpx.AsyncClient) -> None:
+    hour = timedelta(hours=1)
+    ids = {}
+    for number, (begin, end) in enumerate([(BEGIN, END), (BEGIN - hour, END - hour), (BEGIN, None), (END, None)]):
+        more = {"started_at": begin.isoformat(), "ended_at": end.isoformat() if end else None}
+        devices = ["camera-1"] if number < 3 else ["camera-1", "camera-2"]
+        ids[(await made(api, participant=f"P{number}", devices=devices, **more))["id"]] = number
+
+    async def listed(**query: str) -> set[int]:
+        numbers: list[int] = []
+        while True:
+            page = (await api.get("/api/v1/sessions", params={"limit": "1", **query})).json()
+            numbers += [ids[item["id"]] for item in page["items"]]
+            if page["next_cursor"] is None:
+                assert len(numbers) == len(set(numbers))
+                return set(numbers)
+            query["cursor"] = page["next_cursor"]
+
+    assert await listed() == {0, 1, 2, 3}
+    assert await listed(**{"from": BEGIN.isoformat(), "to": END.isoformat()}) == {0, 2}  # an end belongs to neither
+    assert await listed(device="camera-2") == {3}
+    assert await listed(participant="P1") == {1}
+    assert await listed(running="true") == {2, 3}
+    assert await listed(running="false") == {0, 1}
+    first = next(key for key, number in ids.items() if number == 0)
+    (overlap,) = (await api.get(f"/api/v1/sessions/{first}")).json()["overlaps"]
+    assert (ids[overlap["id"]], overlap["devices"]) == (2, ["camera-1"])
+
+
+async def test_markers_are_added_within_the_session_changed_and_removed(api: httpx.AsyncClient) -> None:
+    session = await made(api)
+    at = f"/api/v1/sessions/{session['id']}/markers"
+    late = (await api.post(at, json={"at": MIDNIGHT.isoformat(), "text": "=2+2 confused"})).json()
+    early = (await api.post(at, json={"at": BEGIN.isoformat(), "text": "beginning"})).json()
+    assert [item["id"] for item in (await api.get(at)).json()["items"]] == [early["id"], late["id"]]
+    outside = {"at": (BEGIN - timedelta(seconds=1)).isoformat(), "text": "x"}
+    assert "outside the session" in check_problem(await api.post(at, json=outside), 422, "bad-parameters")["detail"]
+    assert "outside" in check_problem(await api.post(at, json={"text": "now"}), 422, "bad-parameters")["detail"]
+    assert (
+        "outside" in check_problem(await api.patch(f"{at}/{late['id']}", json=outside), 422, "bad-parameters")["detail"]
+    )
+    changed = (await api.patch(f"{at}/{early['id']}", json={"text": "the beginning"})).json()
+    assert changed == early | {"text": "the beginning"}
+    frame = pd.read_csv(io.BytesIO((await api.get(f"{at}.csv")).content), parse_dates=["at", "created_at"])
+    assert list(frame["seconds"]) == [0.0, 30.0]
+    assert list(frame["text"]) == ["the beginning", "'=2+2 confused"]  # a spreadsheet calculates nothing
+    assert frame["at"].dt.tz is not None
+    other = await made(api)
+    elsewhere = f"/api/v1/sessions/{other['id']}/markers/{late['id']}"
+    check_problem(await api.patch(elsewhere, json={"text": "x"}), 404, "not-found")
+    check_problem(await api.delete(elsewhere), 404, "not-found")
+    assert (await api.delete(f"{at}/{late['id']}")).status_code == 204
+    check_problem(await api.delete(f"{at}/{late['id']}"), 404, "not-found")
+    assert (await api.get(f"/api/v1/sessions/{session['id']}")).json()["markers"] == 1
+    running = await made(api, ended_at=None)
+    marker = (await api.post(f"/api/v1/sessions/{running['id']}/markers", json={"text": "now"})).json()
+    assert datetime.now(UTC) - datetime.fromisoformat(marker["at"]) < timedelta(minutes=1)
+
+
+async def test_pandas_reads_a_sessions_faces_in_one_line(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await made(api)
+    whole = await api.get(f"/api/v1/sessions/{session['id']}/faces.csv")
+    monkeypatch.setattr(sessions, "CSV_ROWS", 7)
+    answer = await api.get(f"/api/v1/sessions/{session['id']}/faces.csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="session-P07-20260301T235930Z-faces.csv"'
+    assert answer.content == whole.content
+    frame = pd.read_csv(io.BytesIO(answer.content), parse_dates=["captured_at"])
+    assert len(frame) == 60 + 30
+    assert frame["captured_at"].dt.tz is not None
+    assert frame["captured_at"].is_monotonic_increasing
+    assert frame["captured_at"].iloc[0] == BEGIN
+    assert frame["seconds"].iloc[-1] == 59
+    assert set(frame["device"]) == {"camera-1"}
+    assert frame.groupby("track_id").size().to_dict() == {1: 60, 2: 30}
+    assert set(frame["participant"]) == {"P07"}
+    assert set(frame["condition"]) == {"video call"}
+    assert frame[list(EMOTIONS)].sum(axis=1).between(0.999, 1.001).all()
+    before = frame[frame["captured_at"] < MIDNIGHT]
+    assert set(before[before["track_id"] == 1]["dominant_emotion"]) == {"happy"}
+    assert frame["quality_ok"].dtype == bool
+    assert not frame.duplicated(["event_id", "face_index"]).any()
+    session = await made(api, started_at="2026-01-01T00:00:00Z", ended_at="2026-01-02T00:00:00Z")
+    frame = pd.read_csv(
+        io.BytesIO((await api.get(f"/api/v1/sessions/{session['id']}/faces.csv")).content), parse_dates=["captured_at"]
+    )
+    assert len(frame) == 0
+    assert "confidence" in frame.columns
+    check_problem(await api.get(f"/api/v1/sessions/{uuid4()}/faces.csv"), 404, "not-found")
+
+
+async def test_the_timeline_says_how_each_person_looked_over_midnight(api: httpx.AsyncClient) -> None:
+    session = await made(api)
+    line = (await api.get(f"/api/v1/sessions/{session['id']}/timeline")).json()
+    assert datetime.fromisoformat(line["from"]) == BEGIN
+    assert datetime.fromisoformat(line["to"]) == END
+    assert line["complete"] is True
+    assert line["people_left_out"] == 0
+    one, two = line["people"]
+    assert [stretch["looks"] for stretch in one["stretches"]] == ["happy"] * 30 + ["sad"] * 30
+    assert {stretch["looks"] for stretch in two["stretches"]} == {"neutral"}
+    assert len(two["stretches"]) == 30
+    assert one["device"] == "camera-1"
+    assert sum(stretch["faces"] for stretch in one["stretches"]) == 60
+    # Nobody stopped this one: a day at a time.
+    session = await made(api, ended_at=None)
+    at = f"/api/v1/sessions/{session['id']}/timeline"
+    line = (await api.get(at)).json()
+    assert line["complete"] is False
+    assert datetime.fromisoformat(line["to"]) == BEGIN + timedelta(hours=24)
+    assert sum(stretch["faces"] for stretch in line["people"][0]["stretches"]) == 90
+    following = (await api.get(at, params={"from": line["to"]})).json()
+    assert following["people"] == []
+    assert following["from"] == line["to"]
