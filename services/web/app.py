@@ -19,6 +19,7 @@ from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
+from services.web.rate import Allowance, LimitRequests
 from services.web.routes import accounts as account_routes
 from services.web.routes import control, live, pages, records, sessions
 from services.web.trail import Trail
@@ -75,15 +76,15 @@ class SecurityHeaders:
 class WebApp(FastAPI):
     """FastAPI whose OpenAPI document knows the one shape of errors, and whose every answer is guarded."""
 
-    def __init__(self, *, allowed_hosts: frozenset[str], **more: Any) -> None:
+    def __init__(self, *, allowed_hosts: frozenset[str], allowance: Allowance, **more: Any) -> None:
         super().__init__(**more)
         self._allowed_hosts = allowed_hosts
+        self._allowance = allowance
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
-        return SecurityHeaders(
-            OwnPagesOnly(problems.TooLongAsProblem(super().build_middleware_stack()), self._allowed_hosts)
-        )
+        answering = problems.TooLongAsProblem(super().build_middleware_stack())
+        return SecurityHeaders(OwnPagesOnly(LimitRequests(answering, self._allowance), self._allowed_hosts))
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made at first use."""
@@ -106,11 +107,13 @@ def create_app(
     metrics: Metrics,
     readiness: Readiness,
     max_viewers: int,
+    requests_per_s: float,
     allowed_hosts: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
     app = WebApp(
         allowed_hosts=allowed_hosts,
+        allowance=Allowance(requests_per_s),
         title="Emotion at the Edge",
         version="1",
         description="What was read in the faces that cameras saw: how they look, never how somebody is.",

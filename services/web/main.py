@@ -103,6 +103,7 @@ async def run(settings: WebSettings) -> None:
             metrics=metrics,
             readiness=missing,
             max_viewers=settings.max_viewers,
+            requests_per_s=settings.requests_per_s,
             allowed_hosts=settings.host_names,
         )
         host, port = sock.getsockname()[:2]

@@ -45,6 +45,13 @@ class WebSettings(ServiceSettings):
         default=15.0, ge=3.0, le=300.0, description="seconds that devices send previews after the last look at a page"
     )
     max_viewers: int = Field(default=500, ge=1, le=10_000, description="live streams open at once")
+    requests_per_s: float = Field(
+        default=200.0,
+        gt=0,
+        le=100_000,
+        description="requests a second that one key, login or address may make over REST; "
+        "ten seconds of it can be saved up",
+    )
 
     @field_validator("login")
     @classmethod
