@@ -9,7 +9,16 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -44,10 +53,22 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _can_be_looked_up(host: str) -> str:
+    try:
+        encoded = host.encode("idna")  # as every look-up begins; it refuses empty and overlong parts
+    except UnicodeError:
+        encoded = b""
+    if not encoded or b"\0" in encoded:
+        raise ValueError("expected a host name, as broker.example.org, or an address")
+    return host
+
+
 class MqttSettings(Group):
     """How to reach a broker."""
 
-    host: str = Field(default="127.0.0.1", description="broker's host name or address")
+    host: Annotated[str, AfterValidator(_can_be_looked_up)] = Field(
+        default="127.0.0.1", description="broker's host name or address"
+    )
     port: int = Field(default=1883, ge=1, le=65535, description="broker's port; 8883 is usual with TLS")
     username: str | None = Field(default=None, description="user name; on an edge device, the device's name")
     password: SecretStr | None = Field(default=None, description="password")

@@ -33,6 +33,17 @@ def test_a_bad_value_is_told_with_its_variable_and_what_was_expected(monkeypatch
     assert "EMOTION_FPS is 'fast'" in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["", "broker..example.org", "b" * 64 + ".example.org", "a\0b"])
+def test_a_host_that_cannot_be_looked_up_is_told(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"EMOTION_MQTT__HOST is .*expected a host name"):
+        load(Example, mqtt={"host": host})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "broker", "broker.example.org.", "bücher.example", "under_score"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    assert load(Example, mqtt={"host": host}).mqtt.host == host
+
+
 def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOTION_MQTT__PASSWORD", "s3cret")
     settings = load(Example)

@@ -67,3 +67,23 @@ def test_the_pages_bill_of_materials_lists_what_is_locked_with_its_hash(tmp_path
         assert part["hashes"] == [{"alg": "SHA-512", "content": base64.b64decode(digest).hex()}]
     first = made.read_bytes()
     assert write_page(tmp_path).read_bytes() == first
+
+
+def test_the_document_names_the_bills_of_every_image() -> None:
+    listed: dict[str, str] = {}
+    for images, bills in re.findall(r"^\| (`.+`) \| (`.+\.json`.*) \|$", _read("docs/security.md"), re.MULTILINE):
+        listed |= dict.fromkeys(re.findall(r"`(\S+?)`", images), re.findall(r"`(\S+?)\.json`", bills)[0])
+    pinned: dict[str, str] = {}
+    for stage in re.split(r"^FROM ", _read("Dockerfile"), flags=re.MULTILINE)[1:]:
+        base, _, name = stage.partition("\n")[0].partition(" AS ")
+        for pins in re.findall(r"^COPY requirements/(\S+)\.txt", stage, re.MULTILINE):
+            pinned[name] = pins
+        packages = re.findall(r"^COPY --from=(\S+-packages) /venv", stage, re.MULTILINE)
+        if packages or base in pinned:
+            pinned[name] = pinned[packages[0] if packages else base]
+    images = {name: pins for name, pins in pinned.items() if not name.endswith(("-packages", "-assets"))}
+    assert listed == images
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text()
