@@ -126,7 +126,7 @@ ONE_EACH := assets train certs capture classifier ingest web
 .PHONY: requirements
 requirements: .venv/dev-installed ## pin every dependency again, from pyproject.toml, with hashes
 	mkdir -p requirements
-	$(COMPILE) $(DEMO) --extra train --extra certs --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) $(DEMO) --extra train --extra certs --extra parquet --extra dev --output-file requirements/dev.txt pyproject.toml
 	echo 'setuptools>=77' | $(COMPILE) --output-file requirements/build.txt -
 	$(COMPILE) $(DEMO) --constraint requirements/dev.txt --output-file requirements/demo.txt pyproject.toml
 	for extra in $(ONE_EACH); do \

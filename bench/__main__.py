@@ -2,7 +2,7 @@
 
 make bench                          all; the demo for one minute
 make bench ARGS="--minutes 10"      the demo for ten
-make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, demo
+make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, export, demo
 """
 
 import argparse
@@ -10,12 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import ingest, live, outage, outbox, training, vision
+from bench import export, ingest, live, outage, outbox, training, vision
 from bench.results import Result, table, write
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELF = ROOT.parent / "shared"
-PARTS = ("vision", "memory", "training", "outbox", "ingest", "outage", "demo")
+PARTS = ("vision", "memory", "training", "outbox", "ingest", "outage", "export", "demo")
 
 
 def main() -> None:
@@ -52,6 +52,8 @@ def main() -> None:
             results += ingest.run(folder)
         if "outage" in parts:
             results += outage.run(folder, env)
+        if "export" in parts:
+            results += export.run(folder)
         if "demo" in parts:
             results += live.run_demo(folder, arguments.minutes, env)
     print(table(results))

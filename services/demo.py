@@ -78,7 +78,7 @@ async def _run(console: Console, spec: SourceSpec, port: int, data: Path) -> Non
         console.print(f"Starting the services; MQTT is on {mqtt.host}:{mqtt.port} ...")
         # The embedded broker delivers nothing on $share, so ingest subscribes plainly.
         ingest = load(IngestSettings, mqtt=mqtt, database=database, shared_group="", health=_NO_HEALTH)
-        web = load(WebSettings, role="cloud", mqtt=mqtt, database=database, host=LOOPBACK, port=port)
+        web = load(WebSettings, role="cloud", mqtt=mqtt, database=database, host=LOOPBACK, port=port, data_dir=data)
         runs: dict[str, Coroutine[Any, Any, None]] = {
             "ingest": services.ingest.main.run(ingest),
             "web": services.web.main.run(web),

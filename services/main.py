@@ -155,6 +155,18 @@ def erase(
 
 
 @app.command()
+def export(
+    dataset: Annotated[str, typer.Argument(help="name or id of a dataset that is ready")],
+    form: Annotated[str, typer.Option("--format", help="folders, fer2013, webdataset or parquet")] = "folders",
+    out: Annotated[Path | None, typer.Option(help="file to write; default: DATASET-FORMAT.zip here")] = None,
+) -> None:
+    """Write a dataset of labelled faces as one file; given again after it was cut off, it goes on."""
+    from services.export import run_export
+
+    _tell("export", lambda: run_export(dataset=dataset, form=form, out=out))
+
+
+@app.command()
 def audit(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="so many of the newest entries")] = 100,
     action: Annotated[str | None, typer.Option(help="only this action: view, watch, erase, retention, pause …")] = None,

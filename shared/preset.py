@@ -54,6 +54,11 @@ class CropSpec(_Part):
     shift_y: float = Field(default=0.0, ge=-1.0, le=1.0)
 
 
+FER2013_CROP: Final = CropSpec(scale=1.1237, shift_x=-0.0024, shift_y=0.0)
+"""The square that FER2013 cuts around a face, as `training.crop_margin` measured it: pictures that are cut so can be
+learnt from together with FER2013's."""
+
+
 class Probe(_Part):
     """What the model gave for the picture of `shared.probe` when it was exported, through the preset's own scaling."""
 

@@ -165,7 +165,7 @@ class EdgeSettings(ServiceSettings):
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the local broker")
     data_dir: Path = Field(
-        default=Path("data"), description="folder for what must survive a restart: the outbox, the sample clip"
+        default=Path("data"), description="folder for what must survive a restart: the outbox, the sample clip, exports"
     )
 
 

@@ -20,6 +20,16 @@ Box = tuple[float, float, float, float]
 """x, y, width, height in pixels; x and y of the upper left corner, may lie outside the picture."""
 
 
+# OpenCV's whole-number weights of red, green and blue (ITU-R BT.601), which sum to 2 ** 15; Pillow's differ by a level.
+_GREY_WEIGHTS = np.array([9798, 19235, 3735], np.uint32)
+
+
+def grey_of_rgb(rgb: npt.NDArray[np.uint8]) -> Grey:
+    """A picture (H, W, 3), red first, in grey as OpenCV turns it grey; (H, W) uint8."""
+    grey: Grey = ((rgb.astype(np.uint32) @ _GREY_WEIGHTS + (1 << 14)) >> 15).astype(np.uint8)
+    return grey
+
+
 def crop_square(box: Box, crop: CropSpec) -> tuple[float, float, float]:
     """The square to cut for a detector's box: x and y of its upper left corner, and its side, in pixels."""
     x, y, w, h = box

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from services.capture.settings import CaptureSettings
 from services.classifier.settings import ClassifierSettings
+from services.export import ExportSettings
 from services.ingest.settings import IngestSettings
 from services.migrate import MigrateSettings
 from services.people import PeopleSettings
@@ -30,6 +31,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "migrate": MigrateSettings,
     "user": PeopleSettings,
     "retention, erase, audit": PrivacySettings,
+    "export": ExportSettings,
 }
 MESSAGES: dict[str, tuple[type[Versioned], str]] = {
     "detection": (Detection, "`emotion/<device>/detections`, QoS 1"),

@@ -15,13 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.web import problems
 from services.web.accounts.accounts import Accounts
 from services.web.database import Database, DatabaseUnavailable, problem_of
+from services.web.datasets.jobs import Jobs
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.rate import Allowance, LimitRequests
 from services.web.routes import accounts as account_routes
-from services.web.routes import control, live, pages, records, sessions
+from services.web.routes import control, datasets, live, pages, records, sessions
 from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
@@ -108,6 +109,8 @@ def create_app(
     readiness: Readiness,
     max_viewers: int,
     requests_per_s: float,
+    jobs: Jobs | None = None,
+    exports_bytes: int = 0,
     allowed_hosts: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
@@ -148,6 +151,7 @@ def create_app(
     app.include_router(control.router(hub, set_paused, trail, gate))
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))
+    app.include_router(datasets.router(database, jobs, trail, gate, exports_bytes=exports_bytes))
     app.include_router(pages.router(templates, app, gate, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))
     # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of

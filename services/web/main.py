@@ -13,6 +13,7 @@ from services.web.accounts.passwords import Passwords
 from services.web.accounts.people import People
 from services.web.app import create_app
 from services.web.database import Database
+from services.web.datasets.jobs import Jobs
 from services.web.face_pictures import FacePictures
 from services.web.feed import Feed
 from services.web.gate import Gate, Identify, anybody, anybody_here
@@ -61,6 +62,7 @@ async def run(settings: WebSettings) -> None:
         passwords = Passwords()
         stack.callback(passwords.close)
         identify: Identify = anybody if settings.login == "off" or settings.role == "edge" else anybody_here
+        jobs: Jobs | None = None
         save: Save = to_log
         if settings.role == "cloud":
             engine = create_engine(settings.database, application="emotion-edge web", statement_timeout_s=20.0)
@@ -81,6 +83,10 @@ async def run(settings: WebSettings) -> None:
                     "nobody has to log in: whoever reaches this address sees faces and may change everything",
                     next_step="set EMOTION_LOGIN=required, unless something before this service asks for a login",
                 )
+            # Its statements take what they take, and its connections are none that pages wait for.
+            working = create_engine(settings.database, application="emotion-edge web jobs", statement_timeout_s=None)
+            stack.push_async_callback(working.dispose)
+            jobs = Jobs(working, settings.data_dir / "exports", metrics)
         trail = Trail(save, metrics)
         stack.push_async_callback(trail.write_last)
 
@@ -104,6 +110,8 @@ async def run(settings: WebSettings) -> None:
             readiness=missing,
             max_viewers=settings.max_viewers,
             requests_per_s=settings.requests_per_s,
+            jobs=jobs,
+            exports_bytes=int(settings.exports_gb * 1e9),
             allowed_hosts=settings.host_names,
         )
         host, port = sock.getsockname()[:2]
@@ -117,6 +125,8 @@ async def run(settings: WebSettings) -> None:
                     first = make_first_admin(database, passwords, settings.first_password_file)
                     tasks.create_task(first, name="web first administrator")
                 tasks.create_task(database.watch(), name="web database probe")
+            if jobs is not None:
+                tasks.create_task(jobs.run(), name="web datasets")
             # Open streams never end by themselves; closing the hub ends them before the server waits for them.
             tasks.create_task(Server(app, on_stop=hub.close).run_until_cancelled(sock), name="web http")
             tasks.create_task(serve_health(settings.health, metrics, missing), name="web health")

@@ -44,6 +44,12 @@ class WebSettings(ServiceSettings):
     watch_lease_s: float = Field(
         default=15.0, ge=3.0, le=300.0, description="seconds that devices send previews after the last look at a page"
     )
+    data_dir: Path = Field(
+        default=Path("data"), description="folder for what must survive a restart: the outbox, the sample clip, exports"
+    )
+    exports_gb: float = Field(
+        default=20.0, gt=0, le=100_000, description="gigabytes that all exports of datasets may take together"
+    )
     max_viewers: int = Field(default=500, ge=1, le=10_000, description="live streams open at once")
     requests_per_s: float = Field(
         default=200.0,

@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.db.audit import Entry, write
 from shared.db.places import PLACES, Place, Scope
+from shared.db.stale_exports import items_erased
+from shared.db.study_tables import dataset_items
 from shared.db.tables import erasures
 from shared.errors import EmotionEdgeError
 
@@ -134,7 +136,13 @@ async def _empty(engine: AsyncEngine, place: Place, scope: Scope, progress: Call
     some = select(*place.table.primary_key.columns).where(place.within(scope)).limit(BATCH)
     while True:
         async with engine.begin() as connection:
-            removed = (await connection.execute(delete(place.table).where(key.in_(some)))).rowcount
+            gone = delete(place.table).where(key.in_(some))
+            if place.table is dataset_items:
+                of_datasets = list(await connection.scalars(gone.returning(dataset_items.c.dataset_id)))
+                await items_erased(connection, of_datasets)
+                removed = len(of_datasets)
+            else:
+                removed = (await connection.execute(gone)).rowcount
         if not removed:
             return
         progress(place.table.name, removed)

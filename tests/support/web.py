@@ -71,7 +71,7 @@ async def records(settings: DatabaseSettings, *days: date) -> AsyncIterator[Asyn
         await engine.dispose()
 
 
-async def store(engine: AsyncEngine, found: Sequence[Detection]) -> None:
+async def store(engine: AsyncEngine, found: Sequence[Detection], *, new_device: bool = True) -> None:
     """Put detections into the tables as they are when ingest has stored them."""
     face_rows = []
     for one in found:
@@ -113,11 +113,12 @@ async def store(engine: AsyncEngine, found: Sequence[Detection]) -> None:
         await connection.execute(insert(detections), rows)
         if face_rows:
             await connection.execute(insert(faces), face_rows)
-        names = {one.device for one in found}
+        names = {one.device for one in found} if new_device else set()
         now = datetime.now(UTC)
-        await connection.execute(
-            insert(devices), [{"device": name, "first_seen": now, "last_seen": now} for name in sorted(names)]
-        )
+        if names:
+            await connection.execute(
+                insert(devices), [{"device": name, "first_seen": now, "last_seen": now} for name in sorted(names)]
+            )
 
 
 async def store_frame(

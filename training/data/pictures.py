@@ -11,13 +11,11 @@ from PIL import Image, ImageOps
 
 from shared.errors import BadPicture
 from shared.jpeg import MAX_PIXELS
-from shared.vision import Grey, cut_square
+from shared.vision import Grey, cut_square, grey_of_rgb
 from training.data.faces import SIDE
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 _FORMATS: Final = ("PNG", "JPEG")
-# OpenCV's whole-number weights of red, green and blue (ITU-R BT.601), which sum to 2 ** 15; Pillow's differ by a level.
-_WEIGHTS: Final = np.array([9798, 19235, 3735], np.uint32)
 
 
 def to_grey(picture: Image.Image) -> Grey:
@@ -28,9 +26,7 @@ def to_grey(picture: Image.Image) -> Grey:
         return grey
     if upright.mode in ("1", "L", "LA"):
         return np.asarray(upright.convert("L"))
-    rgb = np.asarray(upright.convert("RGB"), np.uint32)
-    weighted: Grey = ((rgb @ _WEIGHTS + (1 << 14)) >> 15).astype(np.uint8)
-    return weighted
+    return grey_of_rgb(np.asarray(upright.convert("RGB")))
 
 
 def to_face(grey: Grey) -> Grey:

@@ -30,6 +30,7 @@ class Page:
 
 PAGES: Final = (
     Page("/", "live.html", "Live", roles=("cloud", "edge")),
+    Page("/datasets", "datasets.html", "Datasets"),
     Page("/account", "account.html", "Account", right="login", in_menu=False),
     Page("/login", "login.html", "Log in", right=None, in_menu=False),
     Page("/api/v1/docs", "reference.html", "REST", roles=("cloud", "edge")),

@@ -125,7 +125,7 @@ def router(
         async with stored().reading() as connection:
             digest = await queries.frame_digest(connection, frame_id)
             headers = {"Cache-Control": _ASK_EACH_TIME, "ETag": f'"{digest.hex()}"' if digest else ""}
-            if digest is not None and if_none_match is not None and _has(if_none_match, headers["ETag"]):
+            if digest is not None and if_none_match is not None and has_etag(if_none_match, headers["ETag"]):
                 trail.note(request, "view", "pictures", item=str(frame_id))
                 return Response(status_code=304, headers=headers)
             jpeg = await queries.frame_jpeg(connection, frame_id) if digest is not None else None
@@ -164,7 +164,7 @@ def router(
             key = f"{found.digest.hex()}-{'.'.join(map(str, found.box))}"
             headers = {"Cache-Control": _ASK_EACH_TIME, "ETag": f'"{key}"'}
             trail.note(request, "view", "faces of pictures", item=f"{frame_id}/{face_index}")
-            if if_none_match is not None and _has(if_none_match, headers["ETag"]):
+            if if_none_match is not None and has_etag(if_none_match, headers["ETag"]):
                 return Response(status_code=304, headers=headers)
             picture = pictures.remembered(key)
             jpeg = await queries.frame_jpeg(connection, frame_id) if picture is None else None
@@ -224,7 +224,7 @@ def _statuses(hub: Hub, device: str) -> dict[str, Status]:
     return {status.service: status for status in found}
 
 
-def _has(if_none_match: str, etag: str) -> bool:
+def has_etag(if_none_match: str, etag: str) -> bool:
     """Whether a reader's copies include this one (RFC 9110, weak comparison)."""
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     return "*" in tags or etag in tags

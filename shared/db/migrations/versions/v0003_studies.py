@@ -130,6 +130,7 @@ CREATE TABLE datasets (
     name TEXT NOT NULL,
     filter JSONB NOT NULL,
     split JSONB NOT NULL,
+    note TEXT DEFAULT '' NOT NULL,
     state TEXT NOT NULL,
     error TEXT,
     summary JSONB,
@@ -145,7 +146,8 @@ CREATE TABLE datasets (
 COMMENT ON TABLE datasets IS
     'A choice of labelled faces under a name. Once ready it changes only by erasure.'""",
     "COMMENT ON COLUMN datasets.filter IS 'what was chosen'",
-    "COMMENT ON COLUMN datasets.split IS 'shares, seed, and what is kept on one side'",
+    "COMMENT ON COLUMN datasets.split IS 'shares, seed, and what is done with copies'",
+    "COMMENT ON COLUMN datasets.note IS 'licence and consent, for whoever gets an export'",
     "COMMENT ON COLUMN datasets.summary IS 'counts and warnings; null until it is ready'",
     "COMMENT ON COLUMN datasets.manifest_sha256 IS 'over its items in order; null until it is ready'",
     "COMMENT ON COLUMN datasets.erased_items IS 'removed later, by erasures'",
@@ -167,6 +169,7 @@ CREATE TABLE dataset_items (
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
     sha256 BYTEA NOT NULL,
+    fingerprint BIGINT NOT NULL,
     image BYTEA NOT NULL,
     PRIMARY KEY (dataset_id, number),
     CONSTRAINT dataset_items_split CHECK (split IN ('train', 'validation', 'test')),
@@ -179,8 +182,12 @@ CREATE TABLE dataset_items (
 COMMENT ON TABLE dataset_items IS
     'The faces of a dataset, with their pictures, so that it outlives the retention of what it was made from.'""",
     "COMMENT ON COLUMN dataset_items.votes IS 'how many labellers said what'",
-    "COMMENT ON COLUMN dataset_items.agreement IS 'share of the votes that the label has'",
+    "COMMENT ON COLUMN dataset_items.agreement IS 'share of the votes that the label has; 0 where the model gave it'",
     "COMMENT ON COLUMN dataset_items.person IS 'a session''s participant, else device, start and track'",
+    "COMMENT ON COLUMN dataset_items.sha256 IS 'of the image; equal where the pixels are'",
+    """
+COMMENT ON COLUMN dataset_items.fingerprint IS
+    'dHash of the image; near duplicates differ in few bits'""",
     "COMMENT ON COLUMN dataset_items.image IS 'the face with its margin, PNG'",
     """
 CREATE TABLE exports (

@@ -1,0 +1,105 @@
+// The form of a new dataset: what it would give is counted again whenever something changes.
+
+import { ask } from "./api.js";
+import { make, say } from "./dom.js";
+import { inWords, shown } from "./summary.js";
+import { label } from "./words.js";
+
+const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+const WAIT_MS = 400;
+const SHARES = ["min_agreement", "min_confidence", "max_confidence", "pseudo_min_confidence"];
+
+export class DatasetForm {
+  #timer = null;
+  #asked = 0;
+
+  /** `onBuilt` gets the new dataset; `onTrouble` gets a sentence, or "" when all is well. */
+  constructor(form, onBuilt, onTrouble) {
+    this.form = form;
+    this.fields = form.elements;
+    this.text = document.getElementById("preview-text");
+    this.preview = document.getElementById("preview");
+    this.onBuilt = onBuilt;
+    this.onTrouble = onTrouble;
+    for (const emotion of EMOTIONS) {
+      const choice = make("label", "choice");
+      const box = make("input");
+      Object.assign(box, { type: "checkbox", name: "labels", value: emotion, checked: true });
+      choice.append(box, label(emotion));
+      document.getElementById("labels").append(choice);
+    }
+    form.addEventListener("input", (event) => {
+      event.target.removeAttribute("aria-invalid");
+      document.getElementById("pseudo").hidden = !this.fields.pseudo_labels.checked;
+      if (event.target.name === "name" || event.target.name === "note") return;
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.count(), WAIT_MS);
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#build();
+    });
+  }
+
+  #choice() {
+    const { fields } = this;
+    const filter = {
+      labels: [...this.form.querySelectorAll("[name=labels]:checked")].map((box) => box.value),
+      min_votes: fields.min_votes.valueAsNumber,
+      quality_ok: fields.quality_ok.checked,
+      pseudo_labels: fields.pseudo_labels.checked,
+    };
+    for (const name of SHARES) filter[name] = fields[name].valueAsNumber / 100;
+    for (const name of ["device", "session"]) if (fields[name].value.trim()) filter[name] = fields[name].value.trim();
+    for (const name of ["from", "to"]) if (fields[name].value) filter[name] = new Date(fields[name].value).toISOString();
+    const split = { copies: fields.drop.checked ? "drop" : "keep" };
+    for (const name of ["train", "validation", "test", "seed"]) split[name] = fields[name].valueAsNumber;
+    return { filter, split };
+  }
+
+  /** Count what the choice gives, and show it; an answer to an older question is not shown. */
+  async count() {
+    const asking = ++this.#asked;
+    say(this.text, "Counting.");
+    try {
+      const counts = await ask("POST", "/api/v1/datasets/preview", this.#choice());
+      if (asking !== this.#asked) return;
+      say(this.text, counts.too_many ? `${inWords(counts)} That is more than a dataset may have: choose a shorter time or one device.` : inWords(counts));
+      this.preview.replaceChildren(...(counts.items || Object.keys(counts.left_out).length ? shown(counts, "this choice") : []));
+    } catch (problem) {
+      if (asking !== this.#asked) return;
+      this.preview.replaceChildren();
+      say(this.text, problem.message);
+      this.#mark(problem);
+    }
+  }
+
+  #mark(problem) {
+    for (const error of problem.document?.errors ?? []) {
+      const field = this.fields[error.parameter.split(".").at(-1)];
+      if (field instanceof HTMLElement) field.setAttribute("aria-invalid", "true");
+    }
+  }
+
+  async #build() {
+    const { name, note } = this.fields;
+    if (!name.value.trim()) {
+      name.setAttribute("aria-invalid", "true");
+      this.onTrouble("Give the dataset a name first.");
+      name.focus();
+      return;
+    }
+    const button = document.getElementById("build");
+    button.disabled = true;
+    try {
+      const dataset = await ask("POST", "/api/v1/datasets", { ...this.#choice(), name: name.value.trim(), note: note.value });
+      name.value = "";
+      this.onTrouble("");
+      this.onBuilt(dataset);
+    } catch (problem) {
+      this.#mark(problem);
+      this.onTrouble(problem.message);
+    }
+    button.disabled = false;
+  }
+}

@@ -1,0 +1,96 @@
+"""The page of datasets in a real browser: choose, build, export, download, by keyboard and on a phone."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.e2e.test_every_page import RULES, wrong_with
+from tests.support.browser import Visit
+from tests.support.labelled import START, one_more, people
+from tests.support.web import records, running_web, web_settings
+
+LONG_MS = 60_000
+
+pytestmark = pytest.mark.timeout(300)
+
+
+async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_phone_in_the_dark(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    async with records(database_settings, START.date()) as engine:
+        await people(engine, persons=10)
+        await one_more(engine, 1, 5000, {"happy": 1, "sad": 1}, picture=900)
+        settings = web_settings(mqtt_settings, database_settings, data_dir=tmp_path)
+        async with running_web(settings) as base:
+            page = await browser.new_page(viewport={"width": 360, "height": 800}, color_scheme="dark")
+            page.set_default_timeout(LONG_MS)
+            expect.set_options(timeout=LONG_MS)
+            visit = Visit(page, base)
+            await page.goto(f"{base}/datasets")
+            await expect(page.get_by_text("There are none yet.")).to_be_visible()
+            preview = page.get_by_role("region", name="What this gives")
+            await expect(preview).to_contain_text("70 faces of 10 persons. Labellers agree on 67% of their votes.")
+            await expect(preview).to_contain_text("1 where two labels have the most votes")
+            await expect(preview).to_contain_text("Fewer than 50 faces")
+            await page.get_by_label("Happy").press("Space")
+            await expect(preview).to_contain_text("60 faces of 10 persons")
+            await expect(preview.locator(".bars li").nth(3)).to_have_text("Happy0")
+            await page.get_by_label("Test", exact=True).fill("30")
+            await expect(preview).to_contain_text("must be 100 together")
+            await page.get_by_label("Test", exact=True).fill("10")
+            await expect(preview).to_contain_text("60 faces of 10 persons")
+
+            build = page.get_by_role("button", name="Build the dataset")
+            await build.press("Enter")
+            await expect(page.get_by_role("alert")).to_have_text("Give the dataset a name first.")
+            name = page.get_by_label("Name", exact=True)
+            await expect(name).to_be_focused()
+            await name.fill("no happy faces")
+            await name.press("Enter")
+            await expect(page.get_by_role("alert")).to_contain_text("expected small letters")
+            await name.fill("no-happy-faces")
+            await page.get_by_label("Licence and consent").fill("Only in this lab.")
+            await name.press("Enter")
+
+            detail = page.get_by_role("region", name="no-happy-faces", exact=True)
+            await expect(detail).to_be_focused()
+            await expect(detail.locator(".dataset-head")).to_contain_text("Ready")
+            await expect(detail).to_contain_text("60 faces of 10 persons")
+            await expect(detail).to_contain_text("Licence and consent: Only in this lab.")
+            await expect(page).to_have_url(f"{base}/datasets?dataset={await detail.get_attribute('data-id')}")
+            await expect(page.get_by_role("alert")).to_be_hidden()
+
+            await detail.get_by_label("Format").select_option("fer2013")
+            await detail.get_by_role("button", name="Export").press("Enter")
+            link = detail.get_by_role("link", name="Download no-happy-faces-fer2013.zip")
+            async with page.expect_download() as waiting:
+                await link.press("Enter")
+            download = await waiting.value
+            digest = hashlib.sha256(Path(await download.path()).read_bytes()).hexdigest()
+            await expect(detail.locator(".exports")).to_contain_text(f"sha256 {digest}")
+            await detail.get_by_text("How to load it").press("Enter")
+            await expect(detail).to_contain_text('pandas.read_csv("no-happy-faces-fer2013/fer2013.csv")')
+            await expect(detail.get_by_label("Copy the lines for pandas")).to_be_visible()
+
+            assert await wrong_with(page, [*RULES, "cat.color", "wcag2aaa"]) == []
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
+            small = await page.evaluate(
+                """[...document.querySelectorAll("main button, main a, main input, main select, main summary")]
+                .map((each) => each.closest("label.choice") ?? each).filter((each) => each.offsetParent)
+                .filter((each) => each.getBoundingClientRect().height < 44).map((each) => each.outerHTML)"""
+            )
+            assert small == []
+            await page.reload()
+            await expect(detail.locator(".dataset-head")).to_contain_text("Ready")
+
+            page.on("dialog", lambda dialog: dialog.accept())
+            await detail.get_by_role("button", name="Delete", exact=True).press("Enter")
+            await expect(page.get_by_text("There are none yet.")).to_be_visible()
+            await expect(detail).to_be_hidden()
+            # A refused name is an answer of 422, which Chromium tells; nothing else is to be told.
+            assert [text for text in visit.complaints if "422" not in text] == []
+            assert visit.foreign == []
+            await page.close()

@@ -1,0 +1,286 @@
+"""Datasets over real HTTP and a real Postgres: choosing, building, exporting, downloading, erasing."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+import pytest
+from PIL import Image
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.web.datasets import building
+from services.web.datasets.work import Cancelled
+from services.web.settings import WebSettings
+from shared.db import audit
+from shared.db.erasure import erase
+from shared.db.places import Scope
+from shared.db.study_tables import dataset_items, datasets, study_sessions
+from shared.db.tables import erasures
+from shared.emotions import EMOTIONS
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.integration.delivery import until
+from tests.support.labelled import START, one_more, people
+from tests.support.web import check_problem, records, running_web, web_settings
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    async with records(database_settings, START.date()) as engine:
+        yield engine
+
+
+@pytest.fixture
+def web(mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path) -> WebSettings:
+    return web_settings(mqtt_settings, database_settings, data_dir=tmp_path / "data")
+
+
+async def until_not(client: httpx.AsyncClient, address: str, *states: str) -> dict[str, Any]:
+    """What is at an address once its state is none of these."""
+    found: dict[str, Any] = {}
+
+    async def done() -> bool:
+        found.update((await client.get(address)).json())
+        return found["state"] not in states
+
+    await until(done)
+    return found
+
+
+async def built(client: httpx.AsyncClient, name: str = "lab", **more: Any) -> dict[str, Any]:
+    answer = await client.post("/api/v1/datasets", json={"name": name, **more})
+    assert answer.status_code == 202, answer.text
+    return await until_not(client, f"/api/v1/datasets/{answer.json()['id']}", "building")
+
+
+async def exported(client: httpx.AsyncClient, dataset: dict[str, Any], form: str = "folders") -> dict[str, Any]:
+    answer = await client.post(f"/api/v1/datasets/{dataset['id']}/exports", json={"format": form})
+    assert answer.status_code == 202, answer.text
+    return await until_not(client, f"/api/v1/exports/{answer.json()['id']}", "waiting", "running")
+
+
+async def items_of(engine: AsyncEngine, dataset: dict[str, Any]) -> list[Any]:
+    statement = select(dataset_items).where(dataset_items.c.dataset_id == UUID(dataset["id"]))
+    async with engine.connect() as connection:
+        return list((await connection.execute(statement.order_by(dataset_items.c.number))).all())
+
+
+async def test_a_choice_is_previewed_built_and_dealt_out_by_person(engine: AsyncEngine, web: WebSettings) -> None:
+    found = await people(engine)
+    left_out = [
+        await one_more(engine, 1, 5000, {"happy": 1, "sad": 1}, picture=900),
+        await one_more(engine, 1, 5001, {"unknown": 2}, picture=901),
+        await one_more(engine, 1, 5002, {"not_a_face": 2}, picture=902),
+        await one_more(engine, 1, 5003, {"happy": 2}, picture=None),
+    ]
+    copy = await one_more(engine, 2, 5004, {"happy": 2}, picture=3)  # the pixels of another person's face
+    unlabelled = await one_more(engine, 3, 5005, {}, picture=903, guess="sad")
+    async with engine.begin() as connection:
+        row = {"participant": "p7", "devices": ["camera-1"], "started_at": START, "ended_at": found[14].captured_at}
+        session = await connection.scalar(
+            insert(study_sessions).values(row | {"created_by": "tester"}).returning(study_sessions.c.id)
+        )
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        preview = (await client.post("/api/v1/datasets/preview", json={})).json()
+        assert preview["items"] == 141
+        assert preview["left_out"] == {"no_picture": 1, "tie": 1, "unknown": 1, "not_a_face": 1}
+        assert preview["labels"] == {**dict.fromkeys(EMOTIONS, 20), "happy": 21}
+        assert (preview["persons"], preview["sessions"], preview["pseudo_labels"]) == (19, 1, 0)
+        assert {"class_small"} <= {one["kind"] for one in preview["warnings"]}
+
+        dataset = await built(client, note="For tests.")
+        assert (dataset["state"], dataset["error"]) == ("ready", None)
+        summary = dataset["summary"]
+        assert (summary["items"], summary["copies"], summary["dropped_copies"]) == (140, 1, 1)
+        assert summary["labellers"] == 3
+        items = await items_of(engine, dataset)
+        assert [item.number for item in items] == list(range(1, 141))
+        events = {item.event_id for item in items}
+        assert events == {one.event_id for one in found}
+        assert not events & {one.event_id for one in [*left_out, copy, unlabelled]}
+        splits = Counter(item.split for item in items)
+        assert splits == Counter({name: of_one["items"] for name, of_one in summary["splits"].items()})
+        assert splits["train"] >= 98
+        assert splits["test"] >= 7
+        of_person: dict[str, set[str]] = {}
+        for item in items:
+            of_person.setdefault(item.person, set()).add(item.split)
+        assert all(len(of_one) == 1 for of_one in of_person.values())
+        in_session = [item for item in items if item.session_id is not None]
+        assert len(in_session) == 14
+        assert {(item.person, item.session_id) for item in in_session} == {("p7", session)}
+        first = next(item for item in items if item.event_id == found[0].event_id)
+        assert (first.label, first.votes) == ("angry", {"angry": 2, "disgust": 1})
+        face = Image.open(io.BytesIO(first.image))
+        assert (face.size, face.mode) == ((139, 139), "RGB")  # 1.1237 times the root of 120x128
+        assert first.sha256 == hashlib.sha256(first.image).digest()
+
+        kept = await built(client, "kept", split={"copies": "keep", "seed": 3})
+        assert (kept["summary"]["items"], kept["summary"]["dropped_copies"]) == (141, 0)
+        sides = {i.split for i in await items_of(engine, kept) if i.event_id in (copy.event_id, found[3].event_id)}
+        assert len(sides) == 1
+        pseudo = await built(client, "pseudo", filter={"pseudo_labels": True})
+        assert (pseudo["summary"]["items"], pseudo["summary"]["pseudo_labels"]) == (141, 1)
+        assert "pseudo_labels" in {one["kind"] for one in pseudo["summary"]["warnings"]}
+        only = await built(client, "session", filter={"session": str(session)})
+        assert (only["summary"]["items"], only["summary"]["sessions"]) == (14, 1)
+        assert "few_persons" in {one["kind"] for one in only["summary"]["warnings"]}
+        again = await built(client, "again")
+        assert again["manifest_sha256"] == dataset["manifest_sha256"]
+        assert kept["manifest_sha256"] != dataset["manifest_sha256"]
+
+        check_problem(await client.post("/api/v1/datasets", json={"name": "lab"}), 409, "name-taken")
+        nothing = await built(client, "nothing", filter={"min_votes": 50})
+        assert nothing["state"] == "failed"
+        assert "No face fits" in nothing["error"]
+        names = [one["name"] for one in (await client.get("/api/v1/datasets?limit=2")).json()["items"]]
+        assert names == ["nothing", "again"]
+        bad = await client.post("/api/v1/datasets", json={"name": "x", "split": {"train": 50}})
+        assert "must be 100 together" in check_problem(bad, 422, "bad-parameters")["detail"]
+
+
+async def test_a_build_that_was_cut_off_goes_on_and_gives_the_same(
+    engine: AsyncEngine, web: WebSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await people(engine)
+    monkeypatch.setattr(building, "_BATCH", 20)
+    async with engine.begin() as connection:
+        row = {"name": "cut", "filter": {}, "split": {}, "state": "building", "created_by": "tester"}
+        dataset_id = await connection.scalar(insert(datasets).values(row).returning(datasets.c.id))
+    assert dataset_id is not None
+
+    async def inline(function: Callable[..., T], /, *args: Any) -> T:
+        return function(*args)
+
+    class PowerCut(Exception):
+        pass
+
+    def cut_off(done: int, total: int) -> None:
+        assert total == 140
+        if done == 60:
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        await building.build(engine, inline, dataset_id, cut_off)
+    begun = await items_of(engine, {"id": str(dataset_id)})
+    assert len(begun) == 60
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        went_on = await until_not(client, f"/api/v1/datasets/{dataset_id}", "building")
+        at_once = await built(client, "at-once")
+    assert went_on["manifest_sha256"] == at_once["manifest_sha256"]
+    with pytest.raises(Cancelled):
+        await building.build(engine, inline, dataset_id, lambda done, total: None)
+
+
+async def test_what_is_being_erased_is_not_built_into_a_dataset(engine: AsyncEngine, web: WebSettings) -> None:
+    found = await people(engine, persons=3)
+    async with engine.begin() as connection:
+        row = {"requested_by": "x", "device": "camera-1", "captured_to": found[7].captured_at}
+        await connection.execute(insert(erasures).values(row))  # written down, and its rows are not gone yet
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+    assert {item.event_id for item in await items_of(engine, dataset)} == {one.event_id for one in found[7:]}
+
+
+async def test_an_export_is_downloaded_resumed_and_gone_when_a_face_of_it_is_erased(
+    engine: AsyncEngine, web: WebSettings, tmp_path: Path
+) -> None:
+    found = await people(engine, persons=6)
+    folder = tmp_path / "data" / "exports"
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        export = await exported(client, dataset)
+        assert export["state"] == "ready", export
+        answer = await client.get(export["file"])
+        data = answer.content
+        assert answer.headers["content-disposition"] == 'attachment; filename="lab-folders.zip"'
+        assert hashlib.sha256(data).hexdigest() == export["sha256"]
+        assert len(data) == export["bytes"]
+        etag = answer.headers["etag"]
+        rest = await client.get(export["file"], headers={"Range": f"bytes={len(data) - 100}-", "If-Range": etag})
+        assert (rest.status_code, rest.content) == (206, data[-100:])
+        assert (await client.get(export["file"], headers={"If-None-Match": etag})).status_code == 304
+        with zipfile.ZipFile(io.BytesIO(data)) as read:
+            assert read.testzip() is None
+            manifest = json.loads(read.read("manifest.json"))
+            for name, known in manifest["files"].items():
+                assert hashlib.sha256(read.read(name)).hexdigest() == known["sha256"]
+            assert {name for name in read.namelist() if not name.endswith("/")} == {*manifest["files"], "manifest.json"}
+        assert manifest["dataset"]["manifest_sha256"] == dataset["manifest_sha256"]
+        assert manifest["items"] == 42
+
+        other = await exported(client, dataset, "fer2013")
+        gone = found[0]
+        await erase(engine, Scope(item_id=gone.event_id), "tester")
+        check_problem(await client.get(export["file"]), 410, "export-erased")
+        left = (await client.get(f"/api/v1/datasets/{dataset['id']}")).json()
+        assert (left["state"], left["erased_items"]) == ("ready", 1)
+        again = await exported(client, dataset)  # the work before it begins with a look at the folder
+        assert {path.stem for path in folder.iterdir()} == {again["id"]}
+        assert again["sha256"] != export["sha256"]
+        states = {one["id"]: one["state"] for one in (await client.get("/api/v1/exports")).json()["items"]}
+        assert states == {export["id"]: "erased", other["id"]: "erased", again["id"]: "ready"}
+        assert str(gone.event_id) not in (await client.get(again["file"])).content.decode(errors="replace")
+
+        assert (await client.request("DELETE", f"/api/v1/datasets/{dataset['id']}", json={})).status_code == 204
+        check_problem(await client.get(f"/api/v1/datasets/{dataset['id']}"), 404, "not-found")
+        check_problem(await client.get(again["file"]), 404, "not-found")
+        await until(lambda: not list(folder.iterdir()))
+    async with engine.connect() as connection:
+        assert await connection.scalar(select(func.count()).select_from(dataset_items)) == 0
+        lines = {(line.entry.action, line.entry.object) for line in await audit.newest(connection, 100)}
+    assert lines >= {
+        ("build", "dataset lab"),
+        ("export", "dataset lab as folders"),
+        ("download", "dataset lab as folders"),
+        ("delete", "dataset lab"),
+    }
+
+
+async def test_a_service_that_starts_removes_what_was_erased_while_it_was_away_and_finishes_what_waited(
+    engine: AsyncEngine, web: WebSettings, tmp_path: Path
+) -> None:
+    found = await people(engine, persons=3)
+    folder = tmp_path / "data" / "exports"
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        export = await exported(client, dataset)
+    (folder / "notes.txt").write_text("not ours")
+    (folder / "01900000-0000-7000-8000-000000000001.zip.part").write_text("of an export that was deleted")
+    await erase(engine, Scope(item_id=found[0].event_id), "tester")
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        await until(lambda: {path.name for path in folder.iterdir()} == {"notes.txt"})
+        assert (await client.get(f"/api/v1/exports/{export['id']}")).json()["state"] == "erased"
+
+
+async def test_there_is_an_end_to_the_room_for_exports(engine: AsyncEngine, web: WebSettings) -> None:
+    await people(engine, persons=3)
+    small = web.model_copy(update={"exports_gb": 1e-6})
+    async with running_web(small) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        answer = await client.post(f"/api/v1/datasets/{dataset['id']}/exports", json={"format": "folders"})
+        assert "EMOTION_EXPORTS_GB" in check_problem(answer, 507, "exports-full")["next_step"]
+
+
+async def test_a_folder_that_cannot_be_written_fails_the_export_with_what_to_do(
+    engine: AsyncEngine, web: WebSettings, tmp_path: Path
+) -> None:
+    await people(engine, persons=3)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "exports").write_text("a file where the folder should be")
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        export = await exported(client, dataset)
+    assert export["state"] == "failed"
+    assert "folder" in export["error"]
