@@ -2,7 +2,7 @@
 
 make bench                          all; the demo for one minute
 make bench ARGS="--minutes 10"      the demo for ten
-make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, export, demo
+make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, export, demo, viewers
 """
 
 import argparse
@@ -10,12 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import export, ingest, live, outage, outbox, training, vision
+from bench import export, ingest, live, outage, outbox, training, viewers, vision
 from bench.results import Result, table, write
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELF = ROOT.parent / "shared"
-PARTS = ("vision", "memory", "training", "outbox", "ingest", "outage", "export", "demo")
+PARTS = ("vision", "memory", "training", "outbox", "ingest", "outage", "export", "demo", "viewers")
 
 
 def main() -> None:
@@ -56,6 +56,8 @@ def main() -> None:
             results += export.run(folder)
         if "demo" in parts:
             results += live.run_demo(folder, arguments.minutes, env)
+        if "viewers" in parts:
+            results += viewers.run(folder)
     print(table(results))
     print(f"written to {write(results).relative_to(ROOT)}")
 

@@ -200,7 +200,8 @@ def doctor(
 @app.command()
 def demo(
     source: Annotated[
-        str, typer.Option(help="camera (0, /dev/video0), video file, folder, rtsp:// or http:// address, or sample")
+        str,
+        typer.Option(help="camera (0, /dev/video0), video file, folder, rtsp:// or http:// address, sample, browser"),
     ] = "sample",
     port: Annotated[int, typer.Option(min=1, max=65535, help="port of the page")] = 8000,
     data: Annotated[Path, typer.Option(help="folder for everything that the demo keeps")] = Path("data/demo"),

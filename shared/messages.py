@@ -219,6 +219,7 @@ class FrameInfo(Versioned):
     source: Source
     frame_id: UUID | None = Field(default=None, description="set on pictures that are kept")
     event_id: UUID | None = Field(default=None, description="the detection that this picture belongs to")
+    drawn: bool | None = Field(default=None, description="of a preview: whether boxes and words are drawn in")
 
 
 class LiveFace(Message):
@@ -288,6 +289,10 @@ class Desired(Versioned):
     sampling: Sampling | None = None
     model: Text | None = None
     watch_until: Timestamp | None = Field(default=None, description="somebody looks at the preview until then")
+    preview_fps: float | None = Field(default=None, gt=0, le=60, description="previews a second that are enough")
+    preview_clean: bool | None = Field(
+        default=None, description="without boxes and words: who looks draws them from `live`"
+    )
 
 
 Ack = tuple[UUID, ...]

@@ -33,6 +33,10 @@ class Topics:
     def camera(self, device: str) -> str:
         return f"{self.prefix}/{device}/camera"
 
+    def browser(self, device: str) -> str:
+        """Pictures of a browser's camera, for capture."""
+        return f"{self.prefix}/{device}/browser"
+
     def detections(self, device: str) -> str:
         return f"{self.prefix}/{device}/detections"
 

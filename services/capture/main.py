@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import uuid_utils.compat as uuid
 
+from services.capture.frames import OpenSource
 from services.capture.report import SERVICE, Report, offline
 from services.capture.session import Session
 from services.capture.settings import CaptureSettings
-from services.capture.sources import Opener, open_source
+from services.capture.sources import Opener, browser, open_source
 from services.capture.spec import parse_source
 from shared import logs
 from shared.health import serve_health
@@ -43,7 +44,13 @@ async def run(settings: CaptureSettings, *, open_source: Opener = open_source) -
     will = Will(status_topic, offline(settings.device, datetime.now(UTC)).to_json())
     link = MqttLink(settings.mqtt, will=will)
     measure_links(metrics, {"edge": link})
-    session = Session(settings, functools.partial(open_source, spec, settings), link, report, metrics, boot_id)
+    opening: OpenSource = functools.partial(open_source, spec, settings)
+    if spec.kind == "browser":
+        inbox = browser.Inbox()
+        link.subscribe(topics.browser(settings.device), inbox.on_picture)
+        opening = functools.partial(browser.BrowserSource, inbox)
+        settings = settings.model_copy(update={"stall_s": browser.STALL_S})
+    session = Session(settings, opening, link, report, metrics, boot_id)
     link.subscribe(topics.desired(settings.device), session.on_desired, qos=1)
     if settings.pace == "fast":
         link.subscribe(topics.live(settings.device), session.on_live)

@@ -16,7 +16,8 @@ class CaptureSettings(EdgeSettings):
         max_length=2048,
         repr=False,  # may carry a camera's password
         description="where frames come from: a camera (0, /dev/video0), a video file, a folder of pictures, an rtsp:// "
-        "or http(s):// address, gst:PIPELINE (gst-launch-1.0, making JPEGs), or sample",
+        "or http(s):// address, gst:PIPELINE (gst-launch-1.0, making JPEGs), sample, or browser (what the page Camera "
+        "of the web service sends)",
     )
     pace: Literal["realtime", "fast"] = Field(
         default="realtime",

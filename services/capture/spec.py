@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
 
-Kind = Literal["camera", "path", "url", "gstreamer", "sample"]
+Kind = Literal["camera", "path", "url", "gstreamer", "sample", "browser"]
 
 _MAX_NAME: Final = 512
 _STREAM_SCHEMES: Final = frozenset({"rtsp", "rtsps", "http", "https"})
@@ -17,7 +17,7 @@ _URL_SECRET: Final = re.compile(r"://[^/\s]*@")
 _NAMED_SECRET: Final = re.compile(r"\b([\w-]*(?:pw|pwd|pass|passwd|password|token|key))=[^\s&\"']+", re.IGNORECASE)
 _EXPECTED: Final = (
     "expected a camera (0 or /dev/video0), a video file, a folder of pictures, an rtsp://, rtsps://, http:// or "
-    "https:// address, gst:PIPELINE, or sample"
+    "https:// address, gst:PIPELINE, sample, or browser"
 )
 
 
@@ -49,6 +49,8 @@ def parse_source(text: str) -> SourceSpec:
         raise SettingsError(f"source holds a line break or a zero byte; {_EXPECTED}")
     if value == "sample":
         return SourceSpec("sample", value, "sample")
+    if value == "browser":
+        return SourceSpec("browser", value, "browser")
     if value.isascii() and value.isdigit():
         return SourceSpec("camera", value, f"camera {int(value)}")
     if value.startswith("/dev/"):

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from services.classifier.annotate import annotate
 from services.classifier.boots import Boots, OldBoot
+from services.classifier.emotion import EmotionModel
 from services.classifier.faces import Bgr
 from services.classifier.legacy import legacy_image, legacy_json
 from services.classifier.memory import Memory
@@ -56,6 +57,8 @@ class Wishes:
     rules: SamplingSettings
     preview_quality: int | None = None
     """None: no preview of this frame."""
+    preview_clean: bool = False
+    """Without boxes and words."""
     legacy: bool = False
     fps: float = 0.0
 
@@ -97,6 +100,10 @@ class FrameWork:
         """Which model reads the faces."""
         return self._pipeline.model.ref
 
+    def use(self, model: EmotionModel) -> None:
+        """Read the faces of the next frames with `model`, which was made on this thread."""
+        self._pipeline.model = model
+
     def _begin_boot(self, sampler: FrameSampler) -> None:
         self._scene = SceneReader()
         self._sampler = sampler
@@ -130,14 +137,22 @@ class FrameWork:
         recorded = self._empty.record(has_faces=bool(scene.faces), now=scene.now)
         if recorded:
             self._seq += 1
-        annotated = self._annotated(bgr, scene, info, boot_id, detection, wishes)
+        comment = info.model_copy(
+            update={"boot_id": boot_id, "event_id": detection.event_id, "frame_id": None, "drawn": False}
+        )
+        preview = annotated = None
+        if wishes.legacy or (wishes.preview_quality is not None and not wishes.preview_clean):
+            quality = _LEGACY_QUALITY if wishes.preview_quality is None else wishes.preview_quality
+            annotated = _encoded(annotate(bgr, scene.live), quality, comment.model_copy(update={"drawn": True}))
+        if wishes.preview_quality is not None:
+            preview = _encoded(bgr, wishes.preview_quality, comment) if wishes.preview_clean else annotated
         return Outcome(
             faces=len(scene.faces),
             live=self._live(info, boot_id, reading.size, scene, stages["total"], wishes),
             stages_ms=stages,
             detection=detection if recorded else None,
             kept=_kept(arrival.payload, info, boot_id, detection) if frame_id is not None else None,
-            preview=annotated if wishes.preview_quality is not None else None,
+            preview=preview,
             legacy_json=legacy_json(detection) if wishes.legacy else None,
             legacy_image=legacy_image(annotated) if wishes.legacy and annotated is not None else None,
         )
@@ -203,23 +218,18 @@ class FrameWork:
             latency_ms=round(latency_ms, 2),
         ).to_json()
 
-    def _annotated(
-        self, bgr: Bgr, scene: Scene, info: FrameInfo, boot_id: UUID, detection: Detection, wishes: Wishes
-    ) -> bytes | None:
-        if wishes.preview_quality is None and not wishes.legacy:
-            return None
-        quality = _LEGACY_QUALITY if wishes.preview_quality is None else wishes.preview_quality
-        done, encoded = cv2.imencode(".jpg", annotate(bgr, scene.live), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if not done:
-            raise RejectedFrame("picture", f"picture of {bgr.shape[1]}x{bgr.shape[0]} cannot be written as JPEG")
-        comment = info.model_copy(update={"boot_id": boot_id, "event_id": detection.event_id, "frame_id": None})
-        data: Any = encoded
-        return jpegs.with_comment(data.tobytes(), comment.to_json())
-
 
 def _milliseconds(time: timedelta) -> float:
     """As a message can carry it: a clock that was set while a frame waited makes any number of it, for years."""
     return min(messages.MOST_READING, max(0.0, 1000 * time.total_seconds()))
+
+
+def _encoded(bgr: Bgr, quality: int, comment: FrameInfo) -> bytes:
+    done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RejectedFrame("picture", f"picture of {bgr.shape[1]}x{bgr.shape[0]} cannot be written as JPEG")
+    data: Any = encoded
+    return jpegs.with_comment(data.tobytes(), comment.to_json())
 
 
 def _info(arrival: Arrival) -> FrameInfo:
@@ -254,6 +264,6 @@ def _info(arrival: Arrival) -> FrameInfo:
 def _kept(payload: bytes, info: FrameInfo, boot_id: UUID, detection: Detection) -> bytes:
     """The clean picture as it came, its pixels untouched, with the ids that lead to its detection."""
     stored = info.model_copy(
-        update={"boot_id": boot_id, "event_id": detection.event_id, "frame_id": detection.frame_id}
+        update={"boot_id": boot_id, "event_id": detection.event_id, "frame_id": detection.frame_id, "drawn": None}
     )
     return jpegs.with_comment(payload, stored.to_json())

@@ -12,11 +12,12 @@ from typing import Any, Final, Literal, get_args
 from services.classifier.detector import open_detector
 from services.classifier.emotion import EmotionModel
 from services.classifier.frame_work import Arrival, FrameWork, Outcome, RejectedFrame, RejectReason, Wishes
+from services.classifier.model_choice import ModelChoice
 from services.classifier.outbox import Outbox, open_outbox
 from services.classifier.pipeline import FramePipeline
 from services.classifier.relay import Relay, UplinkStatus, uplink_will
 from services.classifier.sampling import effective
-from services.classifier.settings import ClassifierSettings
+from services.classifier.settings import ClassifierSettings, SamplingSettings
 from services.classifier.stats import Latencies, Pace, Rate
 from services.classifier.uplink import Uplink
 from shared import logs, messages
@@ -89,7 +90,6 @@ class Classifier:
         uplink: Uplink,
         *,
         detector: str,
-        model: str,
         problems: tuple[Problem, ...] = (),
     ) -> None:
         self._settings = settings
@@ -101,7 +101,6 @@ class Classifier:
         self._link = link
         self._uplink = uplink
         self._detector = detector
-        self._model = model
         self._lasting_problems = problems
         self._frames: Newest[Arrival] = Newest(1)
         self._writes: asyncio.Queue[_Write] = asyncio.Queue()
@@ -109,6 +108,7 @@ class Classifier:
         self._room.set()
         self._desired: Desired | None = None
         self._tell = asyncio.Event()
+        self.model = ModelChoice(settings.models_dir, settings.model, thread, work.use, self._tell.set)
         self._rate = Rate()
         self._latencies = Latencies()
         self._counts = dict.fromkeys(("classified", "rejected", "paused", "faces", "detections", "kept"), 0)
@@ -133,6 +133,7 @@ class Classifier:
     def _on_desired(self, topic: str, payload: bytes) -> None:
         if not payload:  # a retained message that was cleared
             self._desired = None
+            self.model.wish(None)
             self._tell.set()
             return
         try:
@@ -142,6 +143,7 @@ class Classifier:
             log.warning("message refused", error=str(error))
             return
         before, self._desired = self._desired, desired
+        self.model.wish(desired.model)
         if before is None or (before.paused, before.sampling) != (desired.paused, desired.sampling):
             log.info("desired state", paused=desired.paused, sampling=desired.sampling and desired.sampling.mode)
             self._tell.set()
@@ -155,10 +157,13 @@ class Classifier:
         watched = self._settings.always_preview or (
             desired is not None and desired.watch_until is not None and desired.watch_until > datetime.now(UTC)
         )
-        due = watched and self._preview_pace.due(now)
+        fps = None if desired is None or self._settings.always_preview else desired.preview_fps
+        due = watched and self._preview_pace.due(now, fps)
         return Wishes(
-            rules=effective(self._settings.sampling, desired.sampling if desired is not None else None),
+            rules=self._rules,
             preview_quality=self._settings.preview.jpeg_quality if due else None,
+            # Where previews are always made, others than the page look at them.
+            preview_clean=desired is not None and bool(desired.preview_clean) and not self._settings.always_preview,
             legacy=self._settings.legacy_topics,
             fps=self._rate.per_second(now),
         )
@@ -280,6 +285,7 @@ class Classifier:
         now = time.monotonic()
         problems = self._problems(now)
         depth = self._outbox.depth()
+        rules = self._rules
         values: dict[str, StatusValue] = {
             "fps": round(self._rate.per_second(now), 1),
             "latency_p50_ms": _rounded(self._latencies.percentile(0.5)),
@@ -295,7 +301,11 @@ class Classifier:
             "outbox_bytes": depth.bytes,
             "outbox_dropped": self._outbox.dropped_detections + self._outbox.dropped_frames,
             "detector": self._detector,
-            "model": self._model,
+            "model": f"{self._work.model.name} {self._work.model.version}",
+            **self.model.status_values(),
+            "sampling": rules.mode,
+            "sampling_every_s": rules.every_s,
+            "sampling_daily_cap": rules.daily_cap,
             "recording": self.recording,
             **self._uplink.status_values(),
         }
@@ -316,11 +326,17 @@ class Classifier:
     @property
     def recording(self) -> bool:
         """Whether pictures are being stored."""
-        desired = self._desired.sampling if self._desired is not None else None
-        return not self.paused and effective(self._settings.sampling, desired).mode == "on"
+        return not self.paused and self._rules.mode == "on"
+
+    @property
+    def _rules(self) -> SamplingSettings:
+        """Which frames are kept as pictures now."""
+        return effective(self._settings.sampling, self._desired.sampling if self._desired is not None else None)
 
     def _problems(self, now: float) -> tuple[Problem, ...]:
         problems = [*self._lasting_problems, *self._uplink.problems()]
+        if self.model.problem is not None:
+            problems.append(self.model.problem)
         if self._rejection is not None:
             when, problem = self._rejection
             if now - when <= _TOLD_FOR_S:
@@ -398,7 +414,6 @@ async def run(settings: ClassifierSettings) -> None:
             link,
             uplink,
             detector=detector,
-            model=f"{work.model.name} {work.model.version}",
             problems=problems,
         )
         log.info("classifier ready", device=device, detector=detector, model=work.model.name, broker=link.address)
@@ -410,6 +425,7 @@ async def run(settings: ClassifierSettings) -> None:
                     tasks.create_task(service.read_frames(), name="frames")
                     tasks.create_task(service.write_detections(), name="writes")
                     tasks.create_task(service.tell_status(), name="status")
+                    tasks.create_task(service.model.run(), name="model")
                     tasks.create_task(uplink.run(), name="uplink")
                     tasks.create_task(serve_health(settings.health, metrics, service.readiness), name="health")
                     for name, function in between.items():

@@ -48,11 +48,17 @@ class Pace:
     """Lets through at most `per_second` on average; frames that come at just that rate, not quite evenly, all pass."""
 
     def __init__(self, per_second: float) -> None:
+        self._most = per_second
         self._period = 1 / per_second
-        self._next = float("-inf")
+        self._last = self._next = float("-inf")
 
-    def due(self, now: float) -> bool:
-        if now < self._next - _EARLY * self._period:
+    def due(self, now: float, at_most: float | None = None) -> bool:
+        """Whether one may pass at `now`; with `at_most`, fewer a second than usual are enough."""
+        period = 1 / (self._most if at_most is None else min(self._most, at_most))
+        if period != self._period:  # what was waited for at another pace is waited for no more
+            self._period, self._next = period, self._last + period
+        if now < self._next - _EARLY * period:
             return False
-        self._next = max(self._next + self._period, now)
+        self._last = now
+        self._next = max(self._next + period, now)
         return True

@@ -35,6 +35,8 @@ def look(settings: CaptureSettings, devices: Path = Path("/dev")) -> Iterator[Fi
         yield from _url(spec)
     elif spec.kind == "gstreamer":
         yield _gstreamer(spec)
+    elif spec.kind == "browser":
+        yield ok("the source is a browser's camera; open the page Camera of the web service on this device's broker")
     else:
         yield _sample(settings.data_dir)
 

@@ -22,7 +22,7 @@ from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.rate import Allowance, LimitRequests
 from services.web.routes import accounts as account_routes
-from services.web.routes import control, datasets, live, pages, records, sessions
+from services.web.routes import camera, control, datasets, devices, live, pages, records, sessions
 from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
@@ -102,6 +102,8 @@ def create_app(
     pictures: FacePictures,
     wish_of: Callable[[str], dict[str, Any] | None],
     set_paused: control.SetPaused,
+    change_wish: devices.ChangeWish,
+    send_picture: camera.SendPicture,
     trail: Trail,
     gate: Gate,
     accounts: Accounts | None,
@@ -152,6 +154,8 @@ def create_app(
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))
     app.include_router(datasets.router(database, jobs, trail, gate, exports_bytes=exports_bytes))
+    app.include_router(camera.router(hub, send_picture, trail, gate))
+    app.include_router(devices.router(hub, database, change_wish, trail, gate))
     app.include_router(pages.router(templates, app, gate, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))
     # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of

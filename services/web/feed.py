@@ -137,12 +137,19 @@ class Feed:
     def _preview(self, topic: Topic, name: str, payload: bytes) -> None:
         check_picture(payload)
         comment = read_comment(payload)
-        if comment is not None:
-            _same_device(topic, name, decode(FrameInfo, name, comment).device)
+        info = decode(FrameInfo, name, comment) if comment is not None else None
+        if info is not None:
+            _same_device(topic, name, info.device)
         if topic.device not in self._hub.watched():
             return  # a device goes on for the rest of its lease; nobody looks, so no face is held in memory
         number = self._hub.put_picture(topic.device, payload)
-        self._pass_on("preview", topic, {"device": topic.device, "n": number}, keep=PREVIEW)
+        data = {
+            "device": topic.device,
+            "n": number,
+            "frame_number": info.frame_number if info else None,
+            "drawn": info.drawn if info else None,
+        }
+        self._pass_on("preview", topic, data, keep=PREVIEW)
 
     def _desired(self, topic: Topic, name: str, payload: bytes) -> None:
         if not payload:

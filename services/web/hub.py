@@ -24,6 +24,10 @@ MAX_KEPT: Final = 16
 MAX_PICTURE_BYTES: Final = 128 * 1024 * 1024
 """All previews together; beyond it the oldest go."""
 
+WALL_FPS: Final = 1.0
+"""Pictures a second of a small tile."""
+_WALL_EVERY_S: Final[dict[Kind, float]] = {"live": 0.5, "preview": 0.8 / WALL_FPS}
+
 PREVIEW: Final = "preview"
 """The key under which a device's newest preview is kept."""
 
@@ -61,12 +65,33 @@ class _Device:
     pictures: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a viewer looks at.
+
+    Attributes:
+        device: only this one's events.
+        previews: pictures too.
+        wall: of each device but `large`, pictures and live states come now and then only.
+        large: the one that is seen large on a wall.
+    """
+
+    device: str | None = None
+    previews: bool = True
+    wall: bool = False
+    large: str | None = None
+
+    def sees_all_of(self, device: str) -> bool:
+        """Whether every picture of this device is wanted."""
+        return not self.wall or device == self.large
+
+
 class Subscription:
     """One viewer's view: first the latest state, then events as they come."""
 
-    def __init__(self, device: str | None, previews: bool, size: int) -> None:
-        self.device = device
-        self.previews = previews
+    def __init__(self, view: View, size: int) -> None:
+        self.view = view
+        self._passed: dict[tuple[str, Kind], float] = {}
         self._backlog: deque[Event] = deque()
         self._queue: Newest[Event | None] = Newest(size)
 
@@ -77,9 +102,20 @@ class Subscription:
 
     def wants(self, event: Event) -> bool:
         """Whether this viewer asked for such events."""
-        if event.kind == "preview" and not self.previews:
+        if event.kind == "preview" and not self.view.previews:
             return False
-        return self.device is None or event.device is None or event.device == self.device
+        return self.view.device is None or event.device is None or event.device == self.view.device
+
+    def is_due(self, event: Event, now: float) -> bool:
+        """Whether a wall shows this event of a small tile, or leaves it to a later one. Counts it as shown."""
+        every_s = _WALL_EVERY_S.get(event.kind)
+        if every_s is None or event.device is None or self.view.sees_all_of(event.device):
+            return True
+        key = (event.device, event.kind)
+        if now - self._passed.get(key, float("-inf")) < every_s:
+            return False
+        self._passed[key] = now
+        return True
 
     def begin_with(self, events: Iterable[Event]) -> None:
         """Have those of `events` that are wanted come first; they do not count against the queue's size."""
@@ -141,12 +177,17 @@ class Hub:
         """Known devices whose previews somebody wants now."""
         wanted: set[str] = set()
         for subscription in self._subscriptions:
-            if not subscription.previews:
+            if not subscription.view.previews:
                 continue
-            if subscription.device is None:
+            if subscription.view.device is None:
                 return self.devices
-            wanted.add(subscription.device)
+            wanted.add(subscription.view.device)
         return self.devices & wanted
+
+    def views_of(self, device: str) -> list[View]:
+        """The views in which pictures of this device are wanted now."""
+        views = (subscription.view for subscription in self._subscriptions)
+        return [view for view in views if view.previews and view.device in (None, device)]
 
     def publish(self, event: Event, *, keep: str | None = None) -> None:
         """Pass an event on; with `keep`, remember it under that key for those who come later.
@@ -164,7 +205,7 @@ class Hub:
                     raise TooManyKept(keep)
                 kept[keep] = event
         for subscription in self._subscriptions:
-            if subscription.wants(event):
+            if subscription.wants(event) and subscription.is_due(event, self._clock()):
                 self._put(subscription, event)
 
     def forget(self, device: str, key: str) -> None:
@@ -201,9 +242,11 @@ class Hub:
                 _drop_picture(known)
 
     @contextmanager
-    def subscribe(self, device: str | None = None, *, previews: bool = True) -> Iterator[Subscription]:
-        """A viewer for as long as the block lasts."""
-        subscription = Subscription(device, previews, self._queue_size)
+    def subscribe(
+        self, device: str | None = None, *, previews: bool = True, wall: bool = False, large: str | None = None
+    ) -> Iterator[Subscription]:
+        """A viewer for as long as the block lasts; see `View`."""
+        subscription = Subscription(View(device, previews, wall, large), self._queue_size)
         subscription.begin_with(self._general.values())
         for known in self._devices.values():
             subscription.begin_with(known.kept.values())

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
-from services.web.hub import Hub
+from services.web.hub import WALL_FPS, Hub
 from shared import logs
 from shared.messages import rfc3339
 from shared.mqtt import NotConnected
@@ -56,17 +56,33 @@ class WatchLease:
         renewed = []
         for device in sorted(self._hub.watched()):
             wish = self._wishes.get(device, {})
+            preview = self._preview(device)
             until = _moment(wish.get("watch_until"))
-            if until is not None and until - now > self._lease / 2:
+            # At once where more is wanted than before; where less is enough, with the next renewal.
+            more = wish.get("preview_fps") is not None and preview["preview_fps"] is None
+            other = wish.get("preview_clean") and not preview["preview_clean"]
+            if until is not None and until - now > self._lease / 2 and not more and not other:
                 continue
-            until_text = rfc3339(now + self._lease)
-            renewed.append(
-                (device, json.dumps({**wish, "schema": 1, "device": device, "watch_until": until_text}).encode())
-            )
+            lease = {"watch_until": rfc3339(now + self._lease), **preview}
+            renewed.append((device, json.dumps({**wish, "schema": 1, "device": device, **lease}).encode()))
         return renewed
 
+    def _preview(self, device: str) -> dict[str, Any]:
+        """Which pictures are enough for all who look at a device. A page draws boxes and words by itself."""
+        views = self._hub.views_of(device)
+        return {
+            "preview_fps": None if any(view.sees_all_of(device) for view in views) else WALL_FPS,
+            "preview_clean": all(view.wall for view in views) or None,
+        }
+
     async def set_paused(self, device: str, paused: bool) -> None:
-        """Wish a device paused or not, leaving all else in its wish as it was.
+        """Wish a device paused or not; as `change`."""
+        await self.change(device, {"paused": paused})
+
+    async def change(self, device: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Wish something else of a device, leaving all else in its wish as it was; None takes a wish back.
+
+        Returns the whole wish.
 
         Raises:
             NotConnected: if the broker cannot be told now; nothing is wished then.
@@ -75,12 +91,14 @@ class WatchLease:
             raise NotConnected("the broker is not reached, or only just; what it holds must be heard first")
         before = self._wishes.get(device)
         # Remembered first, so that a lease that is renewed meanwhile says the same.
-        wish = self._wishes[device] = {**(before or {}), "schema": 1, "device": device, "paused": paused}
+        merged = {**(before or {}), "schema": 1, "device": device, **changes}
+        wish = self._wishes[device] = {name: value for name, value in merged.items() if value is not None}
         try:
             await self._publish(device, json.dumps(wish).encode())
         except NotConnected:
             self.heard(device, before)
             raise
+        return wish
 
     async def run(self) -> None:
         """Renew until cancelled. Sleeps for as long as nobody looks."""

@@ -52,6 +52,9 @@ async def run(settings: WebSettings) -> None:
         async def publish_wish(device: str, payload: bytes) -> None:
             await link.publish(topics.desired(device), payload, qos=1, retain=True)
 
+        async def send_picture(device: str, jpeg: bytes) -> None:
+            await link.publish(topics.browser(device), jpeg)
+
         lease = WatchLease(hub, publish_wish, settings.watch_lease_s)
         link.on_connect(lease.connected)
         link.on_disconnect(lease.disconnected)
@@ -103,6 +106,8 @@ async def run(settings: WebSettings) -> None:
             pictures=FacePictures(thread),
             wish_of=lease.wish,
             set_paused=lease.set_paused,
+            change_wish=lease.change,
+            send_picture=send_picture,
             trail=trail,
             gate=Gate(identify),
             accounts=accounts,

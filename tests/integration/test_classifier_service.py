@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import functools
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from blockbuster import blockbuster_ctx
 from services.classifier.main import OUTBOX_FILE, run
 from services.classifier.outbox import Outbox, open_outbox
 from services.classifier.outbox_file import Kind
+from services.classifier.pipeline import decode
 from services.classifier.settings import ClassifierSettings, SamplingSettings
 from services.embedded import free_port
 from shared import messages
@@ -232,6 +236,15 @@ async def test_desired_state_pauses_records_and_shows_the_preview(
         preview = here.seen[here.topics.preview(DEVICE)][0]
         assert picture_size(preview) == (640, 360)
         assert messages.decode(FrameInfo, "p", read_comment(preview)).event_id is not None
+        assert messages.decode(FrameInfo, "p", read_comment(preview)).drawn is True
+        await here.desire(watch_until=soon.isoformat(), preview_clean=True, sampling={"mode": "on", "every_s": 7.0})
+        await here.until(lambda: here.statuses[-1].values["sampling_every_s"] == 7.0)
+        await here.read_one(frame(jpeg, number=1))
+        await here.until(lambda: len(here.seen[here.topics.preview(DEVICE)]) == 2)
+        clean = here.seen[here.topics.preview(DEVICE)][1]
+        assert messages.decode(FrameInfo, "p", read_comment(clean)).drawn is False
+        changed = cv2.absdiff(decode(jpeg), decode(clean))
+        assert changed.max() < 60, "no box is drawn: only what JPEG itself changes"
         await here.desire(paused=True)
         await here.until(lambda: here.statuses[-1].state == "paused")
         assert here.statuses[-1].values["recording"] is False
@@ -340,6 +353,44 @@ async def test_without_its_file_the_cascade_is_used_and_that_is_told(
     assert status.values["detector"] == "haar"
     assert status.state == "degraded"
     assert "emotion-edge models fetch" in status.problems[0].next_step
+
+
+async def test_the_wanted_model_reads_on_and_one_that_does_not_fit_is_told_while_the_configured_one_reads(
+    settings: ClassifierSettings, models_dir: Path, head_pose_clip: Path
+) -> None:
+    jpeg = encoded(pictures(head_pose_clip, every=60)[0])
+    other = models_dir / "other"
+    shutil.copytree(models_dir / settings.model, other)
+    preset = json.loads((other / "preset.json").read_text())
+    (other / "preset.json").write_text(json.dumps({**preset, "name": "other", "version": "9.9"}))
+    broken = models_dir / "broken"
+    shutil.copytree(other, broken)
+    (broken / "model.tflite").write_bytes(b"not a model")
+    async with world(settings) as here:
+
+        def values(number: int = -1) -> dict[str, object]:
+            return dict(here.statuses[number].values)
+
+        def told(title: str) -> bool:
+            return title in [problem.title for problem in here.statuses[-1].problems]
+
+        await here.until(lambda: values().get("models") == "broken, other, slim_resnet")
+        await here.desire(model="other")
+        await here.until(lambda: values()["model_folder"] == "other")
+        assert values()["model"] == "other 9.9"
+        await here.read_one(frame(jpeg))
+        await here.until(lambda: bool(here.detections))
+        assert here.detections[-1].model.name == "other"
+        for name in ("broken", "absent", ".."):
+            await here.desire(model=name)
+            await here.until(functools.partial(told, f"The model {name} cannot be used here"))
+            status = here.statuses[-1]
+            assert status.state == "degraded"
+            assert "other" in status.problems[-1].next_step
+            assert values()["model_folder"] == "slim_resnet"
+        await here.desire()
+        await here.until(lambda: here.statuses[-1].state == "online")
+        await here.read_one(frame(jpeg, number=1))
 
 
 async def test_a_broken_model_ends_the_service_with_one_clear_error(

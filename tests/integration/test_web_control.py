@@ -16,7 +16,7 @@ import services.web.trail
 from services.web.trail import Trail
 from shared.db import audit
 from shared.db.audit import Entry
-from shared.messages import Desired, decode
+from shared.messages import Desired, Sampling, decode
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
 from shared.settings import DatabaseSettings, MqttSettings
@@ -112,6 +112,40 @@ async def test_what_another_sites_page_can_send_is_refused_and_changes_nothing(m
         assert (await api.post(f"/api/v1/devices/{DEVICE}/pause", headers=own, content=b"{}")).status_code == 202
         await until(lambda: bool(edge.wishes) and edge.wishes[-1].paused is True)
         assert [wish.paused for wish in edge.wishes if wish.paused] == [True]
+
+
+async def test_sampling_and_model_are_wished_taken_back_and_listed(mqtt_settings: MqttSettings) -> None:
+    path = f"/api/v1/devices/{DEVICE}/desired"
+    async with (
+        a_device(mqtt_settings) as edge,
+        running_web(web_settings(mqtt_settings)) as base,
+        httpx.AsyncClient(base_url=base) as api,
+    ):
+        status = scenes.status(DEVICE)
+        values = {**status.values, "model": "slim_resnet 1.1.0", "models": "other, slim_resnet"}
+        status = status.model_copy(update={"values": values})
+        await edge.link.publish(edge.topics.status(DEVICE, "classifier"), status.to_json(), qos=1, retain=True)
+        await settled(api)
+        change = {"sampling": {"mode": "on", "every_s": 5}, "model": "other"}
+        answer = await api.patch(path, json=change)
+        assert answer.status_code == 202
+        assert answer.json()["desired"]["model"] == "other"
+        await until(lambda: bool(edge.wishes) and edge.wishes[-1].model == "other")
+        assert edge.wishes[-1].sampling == Sampling(mode="on", every_s=5.0)
+        assert (await api.patch(path, json={"model": None})).status_code == 202
+        await until(lambda: edge.wishes[-1].model is None)
+        assert edge.wishes[-1].sampling == Sampling(mode="on", every_s=5.0), "what is not named stays"
+        for bad in ({"model": "../x"}, {"sampling": {"mode": "on", "every_s": 0}}, {"watch_until": None}):
+            check_problem(await api.patch(path, json=bad), 422, "bad-parameters")
+        check_problem(await api.patch("/api/v1/devices/camera-9/desired", json={}), 404, "not-found")
+
+        async def listed() -> bool:
+            return len((await api.get("/api/v1/models")).json()["items"]) == 2
+
+        await until(listed)
+        other, used = (await api.get("/api/v1/models")).json()["items"]
+        assert (other["name"], other["version"], other["present_on"]) == ("other", None, [DEVICE])
+        assert (used["version"], used["in_use_by"], used["present_on"]) == ("1.1.0", [DEVICE], [DEVICE])
 
 
 async def test_an_unknown_device_and_a_broker_that_is_away_are_told(mqtt_settings: MqttSettings) -> None:

@@ -85,6 +85,8 @@ class Device:
             name, scenes.live_face(1, "happy", 0.84), scenes.unsure_face(2), number=number
         )
         self.stores = True
+        self.drawn: bool | None = None
+        """Whether its previews have boxes and words drawn in."""
 
     async def status(self, service: str, state: str = "online", *problems: Problem) -> None:
         payload = scenes.status(self.name, service, state, *problems).to_json()
@@ -97,7 +99,7 @@ class Device:
                 number += 1
                 found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
                 await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
-                picture = scenes.picture(device=self.name, box_x=100 + number % 300)
+                picture = scenes.picture(device=self.name, box_x=100 + number % 300, number=number, drawn=self.drawn)
                 await self.link.publish(self.topics.preview(self.name), picture)
                 await self.link.publish(self.topics.detections(self.name), found.to_json(), qos=1)
                 if self.stores:

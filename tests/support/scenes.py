@@ -137,7 +137,15 @@ def status(device: str = "camera-1", service: str = "classifier", state: str = "
     )
 
 
-def picture(width: int = 640, height: int = 360, device: str | None = None, box_x: int = 200) -> bytes:
+def picture(
+    width: int = 640,
+    height: int = 360,
+    device: str | None = None,
+    box_x: int = 200,
+    *,
+    number: int = 1,
+    drawn: bool | None = None,
+) -> bytes:
     """A JPEG with a box, and what belongs to it where a device is named."""
     image = np.full((height, width, 3), (150, 140, 120), np.uint8)
     cv2.rectangle(image, (0, height // 2), (width, height), (110, 120, 130), -1)
@@ -149,5 +157,12 @@ def picture(width: int = 640, height: int = 360, device: str | None = None, box_
     jpeg = encoded.tobytes()
     if device is None:
         return jpeg
-    info = FrameInfo(device=device, boot_id=BOOT, frame_number=1, captured_at=datetime.now(UTC), source=SOURCE)
+    info = FrameInfo(
+        device=device,
+        boot_id=BOOT,
+        frame_number=number,
+        captured_at=datetime.now(UTC),
+        source=SOURCE,
+        drawn=drawn,
+    )
     return with_comment(jpeg, info.to_json())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from services.capture.frames import FrameSource
+from services.capture.frames import FrameSource, SourceTrouble
 from services.capture.settings import CaptureSettings
 from services.capture.sources.camera import CameraSource
 from services.capture.sources.folder import FolderSource
@@ -15,6 +15,7 @@ from services.capture.spec import SourceSpec
 from shared.messages import Source
 
 Opener = Callable[[SourceSpec, CaptureSettings], FrameSource]
+"""`browser` needs a link to listen on, so capture's composition root opens it."""
 
 
 def open_source(spec: SourceSpec, settings: CaptureSettings) -> FrameSource:
@@ -35,6 +36,8 @@ def open_source(spec: SourceSpec, settings: CaptureSettings) -> FrameSource:
         case "sample":
             clip = sample_clip(settings.data_dir)
             return VideoSource(str(clip), Source(kind="sample", name=spec.name), loop=True)
+        case "browser":
+            raise SourceTrouble("browser is no source that is opened by itself", "it has no link to listen on")
 
 
 def _open_path(path: Path, spec: SourceSpec, settings: CaptureSettings) -> FrameSource:

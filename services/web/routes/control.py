@@ -43,6 +43,18 @@ async def json_only(request: Request) -> None:
         )
 
 
+def broker_unavailable(error: NotConnected) -> ApiProblem:
+    """503 for what the broker has to be told and cannot be."""
+    return ApiProblem(
+        503,
+        "broker-unavailable",
+        "The message broker does not answer",
+        str(error),
+        "Try again in some seconds. Who is at the camera can pause it there: emotion-edge pause.",
+        headers={"Retry-After": "2"},
+    )
+
+
 def router(hub: Hub, set_paused: SetPaused, trail: Trail, gate: Gate) -> APIRouter:
     """Routes that change what a device does."""
     routes = APIRouter(
@@ -57,14 +69,7 @@ def router(hub: Hub, set_paused: SetPaused, trail: Trail, gate: Gate) -> APIRout
         try:
             await set_paused(device, paused)
         except NotConnected as error:
-            raise ApiProblem(
-                503,
-                "broker-unavailable",
-                "The message broker does not answer",
-                str(error),
-                "Try again in some seconds. Who is at the camera can pause it there: emotion-edge pause.",
-                headers={"Retry-After": "2"},
-            ) from None
+            raise broker_unavailable(error) from None
         trail.note(request, "pause" if paused else "resume", f"device {device}")
         return PauseWish(device=device, paused=paused)
 

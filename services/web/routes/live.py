@@ -24,7 +24,8 @@ _DESCRIPTION: Final = """Server-sent events, as they happen:
 - `broker` `{connected, since}`: whether this service reaches its broker
 - `status`: a device's service told how it is (the Status message and `received_at`)
 - `live`: the scene after one frame (the Live message, `received_at`, and `words` for each face)
-- `preview` `{device, n, received_at}`: a new picture is at `/api/v1/devices/{device}/preview.jpg?n=…`
+- `preview` `{device, n, frame_number, drawn, received_at}`: a new picture is at
+  `/api/v1/devices/{device}/preview.jpg?n=…`; `drawn`: whether boxes and words are in it
 - `detection`: a detection on its way to the database (the Detection message, `received_at`, and `words`)
 - `stored` `{device, ids}`: these detections or frames are in the database
 
@@ -39,6 +40,12 @@ class LiveQuery(BaseModel):
 
     device: DeviceName | None = Field(default=None, description="only this device", examples=["camera-1"])
     previews: bool = Field(default=True, description="false for a page that nobody looks at now")
+    wall: bool = Field(
+        default=False,
+        description="for many devices at once: two live states and one picture a second of each, and pictures without "
+        "boxes and words, which the reader draws from the live state",
+    )
+    large: DeviceName | None = Field(default=None, description="on a wall: the device of which everything is sent")
 
 
 def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
@@ -70,7 +77,8 @@ def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
 
     @routes.get(
         "/devices/{device}/preview.jpg",
-        summary="A device's newest preview, boxes and words drawn in",
+        summary="A device's newest preview",
+        description="Boxes and words are drawn in, save while only walls (`/api/v1/live?wall=true`) are open.",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **responses(401, 403, 404, 422)},
     )
@@ -92,7 +100,7 @@ def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
 
 async def _stream(hub: Hub, query: LiveQuery) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
-    with hub.subscribe(query.device, previews=query.previews) as subscription:
+    with hub.subscribe(query.device, previews=query.previews, wall=query.wall, large=query.large) as subscription:
         beat_at = loop.time()
         while True:
             if loop.time() >= beat_at:

@@ -26,11 +26,15 @@ class Page:
     """None: whoever comes, to log in."""
     roles: tuple[Role, ...] = ("cloud",)
     in_menu: bool = True
+    camera: bool = False
+    """Whether a browser may ask its person for the camera there."""
 
 
 PAGES: Final = (
     Page("/", "live.html", "Live", roles=("cloud", "edge")),
     Page("/datasets", "datasets.html", "Datasets"),
+    Page("/camera", "camera.html", "Camera", "research", roles=("cloud", "edge"), camera=True),
+    Page("/devices", "devices.html", "Devices", roles=("cloud", "edge")),
     Page("/account", "account.html", "Account", right="login", in_menu=False),
     Page("/login", "login.html", "Log in", right=None, in_menu=False),
     Page("/api/v1/docs", "reference.html", "REST", roles=("cloud", "edge")),
@@ -67,7 +71,10 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
             "identity": identity,
             "menu": [each for each in pages if each.in_menu and each.right in may],
         }
-        return HTMLResponse(template.render(known, **more), status, {"Cache-Control": "no-cache"})
+        headers = {"Cache-Control": "no-cache"}
+        if page.camera:
+            headers["Permissions-Policy"] = "camera=(self), microphone=(), geolocation=()"
+        return HTMLResponse(template.render(known, **more), status, headers)
 
     async def show(request: Request, page: Page) -> Response:
         identity: Identity | None = None

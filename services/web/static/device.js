@@ -1,21 +1,16 @@
-// One device's tile: picture, faces in words, health, timeline, counters.
+// One device: a tile of the wall (picture, faces in words, health), or large with timeline and counters too.
 
-import { chip, draw, icon, make, paragraph, say } from "./dom.js";
+import { chip, draw, fill, icon, make, say } from "./dom.js";
+import { drawProblems, problemsOf, stateChip } from "./health.js";
+import { Overlay } from "./overlay.js";
 import { Timeline } from "./timeline.js";
-import { certainty, duration, label, reading, timeOfDay } from "./words.js";
+import { certainty, duration, label, reading } from "./words.js";
 
 const STALE_S = 2;
 const PICTURE_GONE_S = 10;
-const STATES = {
-  // from the one that matters most; tone, icon, words
-  offline: ["bad", "off", "Offline"],
-  degraded: ["warn", "attention", "Needs attention"],
-  starting: ["wait", "unsure", "Starting"],
-  paused: ["wait", "off", "Paused"],
-  finished: ["wait", "good", "Finished"],
-  online: ["good", "good", "Online"],
-};
-
+const IDLE_S = 10; // without a face for so long, a tile is idle
+const IDLE_PICTURE_S = 60; // and loads a picture only now and then
+const BOXES = "boxes"; // where the browser keeps whether they are wanted
 const PAUSED = {
   // by whom, as capture's status says: what it means
   dashboard: "Paused by somebody at a page like this one. The camera is off until it is resumed here.",
@@ -33,20 +28,20 @@ const MAIN_READINGS = [
   ["outbox_dropped", "Dropped for want of space"],
 ];
 
-/** Names and values into a description list; elements are kept so that nothing flickers. */
-function fill(list, rows) {
-  while (list.children.length > rows.length) list.lastElementChild.remove();
-  rows.forEach(([name, value], i) => {
-    let row = list.children[i];
-    if (!row) {
-      row = make("div");
-      row.append(make("dt"), make("dd"));
-      list.append(row);
-    }
-    say(row.children[0], name);
-    say(row.children[1], value);
-  });
-}
+const stored = (key) => {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // a browser that keeps nothing for this site
+  }
+};
+const store = (key, value) => {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // It then holds until the page is closed.
+  }
+};
 
 export class Device {
   #statuses = new Map();
@@ -56,6 +51,13 @@ export class Device {
   #loading = false;
   #nextPicture = null;
   #trouble = "";
+  #overlay;
+  #boxes = stored(BOXES) !== "off";
+  #drawn = null; // whether boxes are in the picture that is shown already
+  #faceAt = 0;
+  #pictureAskedAt = 0;
+  #seen = true;
+  large = true;
 
   constructor(name, template) {
     this.name = name;
@@ -65,6 +67,12 @@ export class Device {
     this.parts.name.id = `device-${name}`;
     this.element.setAttribute("aria-labelledby", this.parts.name.id);
     say(this.parts.name, name);
+    this.parts.name.href = `/?device=${encodeURIComponent(name)}`;
+    this.#overlay = new Overlay(this.parts.overlay);
+    this.parts.boxes.setAttribute("aria-pressed", String(this.#boxes));
+    this.parts.boxes.addEventListener("click", () => this.#toggleBoxes());
+    this.parts.fullscreen.addEventListener("click", () => this.fullscreen());
+    new IntersectionObserver(([entry]) => { this.#seen = entry.isIntersecting; }).observe(this.element);
     this.timeline = new Timeline(this.parts);
     this.parts.pause.addEventListener("click", () => this.#askToPause());
   }
@@ -75,11 +83,15 @@ export class Device {
 
   live(live) {
     this.#live = live;
+    this.#overlay.live(live);
+    if (live.faces.length) this.#faceAt = Date.parse(live.received_at);
     this.timeline.add(Date.parse(live.received_at) / 1000, live.faces);
   }
 
   /** Load a picture; while one is on its way only the newest after it is remembered. */
   picture(preview) {
+    if (!this.#wantsPicture(Date.parse(preview.received_at))) return;
+    this.#pictureAskedAt = Date.parse(preview.received_at);
     this.#nextPicture = preview;
     if (!this.#loading) this.#loadPicture();
   }
@@ -87,6 +99,30 @@ export class Device {
   /** Nobody looks: load no more pictures. */
   still() {
     this.#nextPicture = null;
+  }
+
+  /** A tile that nobody sees, or in which nobody is seen, costs next to nothing. */
+  #wantsPicture(at) {
+    if (this.large) return true;
+    if (!this.#seen) return false;
+    return !this.#idle(at) || at - this.#pictureAskedAt >= IDLE_PICTURE_S * 1000;
+  }
+
+  #idle(at) {
+    return at - this.#faceAt > IDLE_S * 1000;
+  }
+
+  /** The picture over the whole screen, and back. */
+  fullscreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.parts.figure.requestFullscreen?.();
+  }
+
+  #toggleBoxes() {
+    this.#boxes = !this.#boxes;
+    this.parts.boxes.setAttribute("aria-pressed", String(this.#boxes));
+    store(BOXES, this.#boxes ? "on" : "off");
+    if (!this.#boxes) this.#overlay.clear();
   }
 
   async #loadPicture() {
@@ -97,10 +133,13 @@ export class Device {
     next.src = `/api/v1/devices/${encodeURIComponent(this.name)}/preview.jpg?n=${preview.n}`;
     try {
       await next.decode();
-      next.alt = `Camera picture of ${this.name} with the faces marked; the words are beside it.`;
+      next.alt = `Camera picture of ${this.name}; the words for its faces are beside it.`;
       this.parts.picture.replaceWith(next);
       this.parts.picture = next;
       this.#pictureAt = Date.parse(preview.received_at);
+      this.#drawn = preview.drawn;
+      if (this.#boxes && preview.drawn === false) this.#overlay.draw(preview.frame_number);
+      else this.#overlay.clear();
     } catch {
       // Gone before it was fetched; the note below the picture says how old the last one is.
     }
@@ -128,35 +167,13 @@ export class Device {
   }
 
   drawTimeline(now) {
-    this.timeline.draw(now / 1000);
+    if (this.large) this.timeline.draw(now / 1000);
   }
 
   #renderState() {
-    const states = [...this.#statuses.values()].map((status) => status.state);
-    const worst = Object.keys(STATES).find((state) => states.includes(state));
-    chip(this.parts.state, ...(worst ? STATES[worst] : ["wait", "unsure", "State not known"]));
-    const problems = [];
-    for (const status of this.#statuses.values()) {
-      if (status.state === "offline") {
-        problems.push({ title: `${label(status.service)} is offline`, cause: `Since ${timeOfDay(status.received_at)} nothing is heard from it.`, next_step: "Check that it runs and that the device has power and network." });
-      }
-      if (status.state === "finished") problems.push({ title: `${label(status.service)} has finished`, cause: "Its source has ended.", next_step: "" });
-      problems.push(...status.problems);
-    }
-    const key = JSON.stringify(problems);
-    if (key === this.problemsKey) return;
-    this.problemsKey = key;
-    this.parts.problems.replaceChildren(
-      ...problems.map((problem) => {
-        const item = make("li");
-        const text = make("div");
-        text.append(make("strong", "", problem.title));
-        if (problem.cause) text.append(paragraph(problem.cause));
-        if (problem.next_step) text.append(paragraph(`Next step: ${problem.next_step}`));
-        item.append(icon("attention"), text);
-        return item;
-      }),
-    );
+    const statuses = [...this.#statuses.values()];
+    stateChip(this.parts.state, statuses);
+    drawProblems(this.parts.problems, problemsOf(statuses));
   }
 
   /** Whether a page wants this device paused, as capture says; the button offers the other. */
@@ -255,9 +272,12 @@ export class Device {
 
   #renderPictureNote(now) {
     const age = this.#pictureAt ? (now - this.#pictureAt) / 1000 : Infinity;
-    this.parts.picture.hidden = age > PICTURE_GONE_S;
+    const goneAfter = !this.large && this.#idle(now) ? IDLE_PICTURE_S + PICTURE_GONE_S : PICTURE_GONE_S;
+    this.parts.picture.hidden = age > goneAfter;
+    if (age > goneAfter) this.#overlay.clear();
+    this.parts.boxes.hidden = this.#drawn !== false;
     let note = "";
-    if (age > PICTURE_GONE_S) note = "No picture now. The device sends pictures while somebody looks at this page.";
+    if (age > goneAfter) note = "No picture now. The device sends pictures while somebody looks at this page.";
     else if (age > STALE_S) note = `Picture is ${duration(age)} old`;
     say(this.parts["picture-note"], note);
   }

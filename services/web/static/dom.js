@@ -56,3 +56,18 @@ export function chip(element, tone, iconName, text) {
   draw(element.querySelector("svg"), iconName);
   say(element.querySelector("span"), text);
 }
+
+/** Names and values into a description list; elements are kept so that nothing flickers. */
+export function fill(list, rows) {
+  while (list.children.length > rows.length) list.lastElementChild.remove();
+  rows.forEach(([name, value], i) => {
+    let row = list.children[i];
+    if (!row) {
+      row = make("div");
+      row.append(make("dt"), make("dd"));
+      list.append(row);
+    }
+    say(row.children[0], name);
+    say(row.children[1], value);
+  });
+}

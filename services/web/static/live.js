@@ -7,6 +7,7 @@ import { Stream } from "./stream.js";
 import { timeOfDay } from "./words.js";
 
 const ANNOUNCE_MS = 5000;
+const ASK_AFTER_MS = 300;
 const WORDS_MS = 200;
 const REST_AFTER_MS = 60_000; // hidden for longer than this, the page lets its connection go
 
@@ -18,6 +19,11 @@ let connection = "connecting";
 let broker = null;
 let paused = false;
 let resting = 0;
+let asking = 0;
+let opened = new URLSearchParams(location.search).get("device");
+
+/** The device that is seen large: the one that was opened, or the only one. */
+const large = () => opened ?? (devices.size === 1 ? [...devices.keys()][0] : null);
 
 function device(name) {
   let found = devices.get(name);
@@ -26,9 +32,35 @@ function device(name) {
     devices.set(name, found);
     const after = [...devices.keys()].sort().indexOf(name);
     byId("devices").insertBefore(found.element, byId("devices").children[after] ?? null);
+    arrange();
     found.render(stream.now());
   }
   return found;
+}
+
+/** Which devices are shown, and how; and what the stream is asked for. */
+function arrange() {
+  const one = large();
+  for (const [name, each] of devices) {
+    each.large = name === one;
+    each.element.hidden = one !== null && name !== one;
+    if (name === opened) each.parts.name.setAttribute("aria-current", "page");
+    else each.parts.name.removeAttribute("aria-current");
+  }
+  byId("devices").classList.toggle("wall", one === null);
+  byId("back").hidden = opened === null || devices.size < 2;
+  // Devices come one after the other at first; the stream is opened anew once, not for each.
+  clearTimeout(asking);
+  asking = setTimeout(() => stream.ask({ large: large() ?? undefined }), ASK_AFTER_MS);
+  document.title = `${opened ?? "Live"} · Emotion at the Edge`;
+}
+
+function open(name) {
+  if (name === opened) return;
+  opened = name;
+  arrange();
+  render();
+  everySecond();
 }
 
 const on = {
@@ -36,7 +68,7 @@ const on = {
   status: (data) => device(data.device).status(data),
   live: (data) => device(data.device).live(data),
   preview: (data) => { if (!paused && !document.hidden) device(data.device).picture(data); },
-  detection: (data) => rows.add(data),
+  detection: (data) => { if (!opened || data.device === opened) rows.add(data); },
   stored: (data) => rows.stored(data.ids),
   heartbeat: () => {},
 };
@@ -47,12 +79,14 @@ const stream = new Stream(
     connection = state;
     showConnection();
   },
+  { wall: true, previews: true, large: opened ?? undefined },
 );
 
 const NOTICES = {
   lost: ["Connection lost, reconnecting", "This page tries again by itself. If this stays, check that the web service is running and that this machine reaches it."],
   broker: ["The message broker is not reached", "The web service tries again by itself. Check that the broker is running and that EMOTION_MQTT__HOST and EMOTION_MQTT__PORT name it."],
   connecting: ["Connecting", "This page is asking its server what happens."],
+  gone: ["This device is not known", "No device of this name is heard. Open all devices, or check the name in the address."],
   none: ["No device yet", "A device appears here by itself as soon as its capture and classifier are started and reach the broker."],
 };
 
@@ -62,8 +96,9 @@ function showConnection() {
   else if (trouble === "broker") chip(byId("connection"), "bad", "attention", "Broker not reached");
   else if (trouble === "connecting") chip(byId("connection"), "wait", "unsure", "Connecting");
   else chip(byId("connection"), "good", "good", "Connected");
-  const notice = trouble ?? (devices.size ? null : "none");
+  const notice = trouble ?? (devices.size ? (opened && !devices.has(opened) ? "gone" : null) : "none");
   byId("empty").hidden = notice === null;
+  if (opened && notice === "gone") byId("back").hidden = false;
   if (notice) {
     say(byId("empty-title"), NOTICES[notice][0]);
     say(byId("empty-text"), NOTICES[notice][1] + (notice === "broker" && broker ? ` Not reached since ${timeOfDay(broker.since)}.` : ""));
@@ -93,7 +128,7 @@ function announce() {
 
 function lookedAt() {
   const looked = !paused && !document.hidden;
-  stream.wantPreviews(looked);
+  stream.ask({ previews: looked });
   if (!looked) for (const each of devices.values()) each.still();
 }
 
@@ -111,6 +146,25 @@ document.addEventListener("visibilitychange", () => {
   else stream.wake();
   lookedAt();
   render();
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#devices h2 a, #back a");
+  if (!link || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const name = new URL(link.href).searchParams.get("device");
+  if (name === opened) return;
+  const before = opened;
+  history.pushState(null, "", link.href);
+  open(name);
+  // The focus stays with what was opened or left.
+  devices.get(name ?? before)?.parts.name.focus();
+});
+addEventListener("popstate", () => open(new URLSearchParams(location.search).get("device")));
+document.addEventListener("keydown", (event) => {
+  if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "f") devices.get(large())?.fullscreen();
+  else if (event.key === "Escape" && opened && devices.size > 1 && !document.fullscreenElement && !byId("appearance").open) byId("back").querySelector("a").click();
 });
 
 stream.open();

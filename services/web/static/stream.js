@@ -9,12 +9,16 @@ export class Stream {
   #failures = 0;
   #heard = 0;
   #retry = 0;
-  #previews = true;
+  #asked;
 
-  /** @param onEvent called with kind and data; @param onState called with "open" or "lost". */
-  constructor(onEvent, onState) {
+  /**
+   * @param onEvent called with kind and data; @param onState called with "open" or "lost".
+   * @param asked the stream's query, as { wall: true, previews: false }.
+   */
+  constructor(onEvent, onState, asked) {
     this.onEvent = onEvent;
     this.onState = onState;
+    this.#asked = asked;
     this.clockOffset = 0;
     setInterval(() => this.#watch(), 2000);
   }
@@ -24,10 +28,11 @@ export class Stream {
     return Date.now() + this.clockOffset;
   }
 
-  /** Whether devices should send pictures for this page. */
-  wantPreviews(wanted) {
-    if (wanted === this.#previews) return;
-    this.#previews = wanted;
+  /** Ask for something else; what is undefined is not asked for. */
+  ask(changes) {
+    const asked = { ...this.#asked, ...changes };
+    if (JSON.stringify(asked) === JSON.stringify(this.#asked)) return;
+    this.#asked = asked;
     if (this.#source) this.open();
   }
 
@@ -47,7 +52,8 @@ export class Stream {
     clearTimeout(this.#retry);
     this.#source?.close();
     this.#heard = Date.now();
-    const source = new EventSource(`/api/v1/live?previews=${this.#previews}`);
+    const query = Object.entries(this.#asked).filter(([, value]) => value !== undefined);
+    const source = new EventSource(`/api/v1/live?${new URLSearchParams(query)}`);
     this.#source = source;
     source.onerror = () => source === this.#source && this.#lost();
     for (const kind of KINDS) {

@@ -256,3 +256,5 @@ def test_a_pace_lets_an_uneven_stream_of_its_own_rate_pass_and_thins_a_faster_on
     assert sum(pace.due(now) for now in uneven) == 150
     pace = Pace(15.0)
     assert sum(pace.due(n / 60) for n in range(600)) == pytest.approx(150, abs=2)
+    assert sum(pace.due(10 + n / 60, 1.0) for n in range(600)) == pytest.approx(10, abs=1)
+    assert pace.due(20.5), "who comes to look closer waits for no slower pace to end"

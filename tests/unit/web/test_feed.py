@@ -65,7 +65,13 @@ async def test_stored_ids_and_previews_and_detections_become_events() -> None:
     )
     assert [event.kind for event in events] == ["detection", "stored", "preview"]
     assert json.loads(events[1].data) == {"device": "a", "ids": [str(message.event_id)]}
-    assert json.loads(events[2].data) == {"device": "a", "n": 1, "received_at": "2026-03-01T12:00:00.000000Z"}
+    assert json.loads(events[2].data) == {
+        "device": "a",
+        "n": 1,
+        "frame_number": 1,
+        "drawn": None,
+        "received_at": "2026-03-01T12:00:00.000000Z",
+    }
     assert scene.hub.picture("a") is not None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 import pytest
@@ -71,6 +72,12 @@ def client() -> httpx.AsyncClient:
     async def set_paused(_device: str, _paused: bool) -> None:
         pytest.fail("no device is known here")
 
+    async def change_wish(_device: str, _changes: dict[str, Any]) -> dict[str, Any]:
+        pytest.fail("no device is known here")
+
+    async def send_picture(_device: str, _jpeg: bytes) -> None:
+        pytest.fail("no device is known here")
+
     async def save(_entries: Sequence[Entry]) -> None:
         pass
 
@@ -81,6 +88,8 @@ def client() -> httpx.AsyncClient:
         pictures=FacePictures(OwnedThread(ThreadPoolExecutor(1))),
         wish_of=lambda _device: None,
         set_paused=set_paused,
+        change_wish=change_wish,
+        send_picture=send_picture,
         trail=Trail(save, metrics),
         gate=Gate(),
         accounts=None,

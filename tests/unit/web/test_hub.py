@@ -1,12 +1,13 @@
 """Fan-out: order kept, only the oldest lost and counted, newcomers told the latest."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.web.hub import MAX_KEPT, Event, Hub, TooManyDevices, TooManyKept
+from services.web.hub import MAX_KEPT, Event, Hub, Subscription, TooManyDevices, TooManyKept
 
 
 def numbered(number: int, device: str = "a") -> Event:
@@ -160,3 +161,26 @@ def test_previews_beyond_a_limit_push_out_the_oldest() -> None:
     hub.put_picture("c", bytes(300))
     assert hub.picture("b") is None
     assert hub.picture("c") is not None
+
+
+async def test_a_wall_gets_all_of_the_large_device_and_now_and_then_something_of_the_others() -> None:
+    now = 0.0
+    hub = Hub(clock=lambda: now)
+    with hub.subscribe(wall=True, large="b") as wall, hub.subscribe() as whole:
+        for number in range(10):  # a second of ten frames
+            now = number / 10
+            for device in ("a", "b"):
+                hub.publish(Event("live", device, f"{device}{number}"))
+            hub.publish(Event("detection", "a", f"d{number}"))
+        hub.close()
+        seen = [event.data async for event in _all(wall)]
+        assert [data for data in seen if data[0] == "a"] == ["a0", "a5"]
+        assert [data for data in seen if data[0] == "b"] == [f"b{n}" for n in range(10)]
+        assert [data for data in seen if data[0] == "d"] == [f"d{n}" for n in range(10)]
+        assert wall.dropped == 0, "what a wall leaves out is not lost"
+        assert len([event async for event in _all(whole)]) == 30
+
+
+async def _all(subscription: Subscription) -> AsyncIterator[Event]:
+    while (event := await subscription.next()) is not None:
+        yield event

@@ -60,3 +60,22 @@ def test_a_deleted_wish_is_forgotten() -> None:
     lease.heard("a", {"paused": True})
     lease.heard("a", None)
     assert lease.wish("a") is None
+
+
+def test_a_wall_is_content_with_a_clean_picture_a_second_and_anybody_else_with_all() -> None:
+    hub = a_hub_with("a", "b")
+    lease = WatchLease(hub, nowhere, 15)
+    wall = {"preview_fps": 1.0, "preview_clean": True}
+    with hub.subscribe(wall=True, large="b"):
+        small, large = (json.loads(payload) for _, payload in lease.due(NOW))
+        assert small.items() >= wall.items()
+        assert (large["preview_fps"], large["preview_clean"]) == (None, True)
+        lease.heard("a", small)
+        lease.heard("b", large)
+        assert lease.due(NOW) == []
+        with hub.subscribe("a"):  # asked for at once, not only when the lease is renewed
+            ((device, payload),) = lease.due(NOW)
+            assert device == "a"
+            assert decode(Desired, "t", payload) == Desired(device="a", watch_until=NOW + timedelta(seconds=15))
+            lease.heard("a", json.loads(payload))
+        assert lease.due(NOW) == [], "less is enough again: told with the next renewal"

@@ -1,0 +1,120 @@
+// This browser as a camera: asks its person, then sends pictures one after the other, each when the one before is taken.
+
+import { say } from "./dom.js";
+
+const MAX_WIDTH = 640;
+const QUALITY = 0.8;
+const EVERY_MS = 1000 / 15;
+const AFTER_TROUBLE_MS = 1000;
+const REFRESH_MS = 5000;
+const REASONS = {
+  // what getUserMedia says, and what to do
+  NotAllowedError: "The browser was not allowed to use the camera. Allow it in the address bar’s settings of this site, then start again.",
+  NotFoundError: "This device has no camera. Plug one in, or open this page on a phone.",
+  NotReadableError: "Another program uses the camera. Close it, then start again.",
+};
+
+const byId = (id) => document.getElementById(id);
+const video = byId("video");
+const canvas = document.createElement("canvas");
+let stream = null;
+let sent = 0;
+let refused = 0;
+
+const wait = (ms) => new Promise((done) => setTimeout(done, Math.max(0, ms)));
+
+/** The devices whose capture waits for a browser. */
+async function listDevices() {
+  let words = "";
+  let names = [];
+  try {
+    const answer = await fetch("/api/v1/devices");
+    const told = await answer.json();
+    if (answer.ok) names = told.items.filter((item) => item.statuses.capture?.values.source === "browser" && item.statuses.capture.state !== "offline").map((item) => item.device);
+    else words = `${told.title}. ${told.next_step}`;
+  } catch {
+    words = "The web service is not reached. This page tries again by itself.";
+  }
+  const select = byId("device");
+  if ([...select.options].map((option) => option.value).join() !== names.join()) select.replaceChildren(...names.map((name) => new Option(name, name)));
+  if (!stream && !words && !names.length) words = "No device waits for a browser’s camera. Start one: emotion-edge demo --source browser, or capture with EMOTION_SOURCE=browser.";
+  if (!stream && !words && !window.isSecureContext) words = "Browsers give the camera to safe addresses only: open this page by https, or on the machine itself as http://localhost.";
+  if (!stream) say(byId("camera-state"), words || (byId("agree").checked ? "Ready." : "Agree first, then start."));
+  byId("start").disabled = Boolean(words) || !names.length || !byId("agree").checked || !window.isSecureContext;
+}
+
+async function start() {
+  byId("start").disabled = true;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: MAX_WIDTH }, facingMode: "user" }, audio: false });
+  } catch (error) {
+    say(byId("camera-state"), REASONS[error.name] ?? `The camera cannot be used: ${error.message}`);
+    byId("start").disabled = false;
+    return;
+  }
+  video.srcObject = stream;
+  await video.play();
+  byId("start").hidden = true;
+  byId("stop").hidden = false;
+  byId("device").disabled = true;
+  byId("watch").hidden = false;
+  byId("watch").querySelector("a").href = `/?device=${encodeURIComponent(byId("device").value)}`;
+  byId("stop").focus();
+  say(byId("camera-state"), "The camera is on and its pictures are sent.");
+  const mine = stream;
+  for (const track of mine.getTracks()) track.addEventListener("ended", () => mine === stream && stop("The camera was switched off."));
+  while (stream === mine) {
+    const began = performance.now();
+    const trouble = await sendOne(byId("device").value);
+    if (stream !== mine) return;
+    say(byId("camera-state"), trouble || "The camera is on and its pictures are sent.");
+    say(byId("counts"), `${sent.toLocaleString()} pictures sent${refused ? `, ${refused.toLocaleString()} not taken` : ""}.`);
+    await wait(trouble ? AFTER_TROUBLE_MS : EVERY_MS - (performance.now() - began));
+  }
+}
+
+/** Send what the camera sees now; returns what went wrong, or nothing. */
+async function sendOne(device) {
+  const scale = Math.min(1, MAX_WIDTH / video.videoWidth);
+  canvas.width = Math.round(video.videoWidth * scale);
+  canvas.height = Math.round(video.videoHeight * scale);
+  canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+  const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
+  try {
+    const answer = await fetch(`/api/v1/devices/${encodeURIComponent(device)}/camera-frames`, { method: "POST", headers: { "Content-Type": "image/jpeg" }, body: jpeg });
+    if (answer.ok) {
+      sent += 1;
+      return "";
+    }
+    refused += 1;
+    const problem = await answer.json();
+    return `${problem.title}: ${problem.detail} ${problem.next_step}`;
+  } catch {
+    refused += 1;
+    return "The web service is not reached. This page tries again by itself.";
+  }
+}
+
+function stop(words) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  stream = null;
+  video.srcObject = null;
+  byId("stop").hidden = true;
+  byId("start").hidden = false;
+  byId("start").disabled = false;
+  byId("device").disabled = false;
+  say(byId("camera-state"), words);
+}
+
+byId("agree").addEventListener("change", () => {
+  if (!byId("agree").checked && stream) stop("Stopped, for not everybody agrees.");
+  listDevices();
+});
+byId("start").addEventListener("click", start);
+byId("stop").addEventListener("click", () => {
+  stop("Stopped. The camera is off.");
+  byId("start").focus();
+});
+addEventListener("pagehide", () => stream && stop("Stopped. The camera is off."));
+listDevices();
+setInterval(listDevices, REFRESH_MS);

@@ -1,0 +1,215 @@
+// The page of devices: how each is, what it should do, and whether it has done so.
+
+import { chip, fill, say } from "./dom.js";
+import { drawProblems, problemsOf, signsOf, stateChip } from "./health.js";
+import { Stream } from "./stream.js";
+import { duration, reading } from "./words.js";
+
+const RENDER_MS = 1000;
+const ASK_MS = 15_000;
+const SKEW_AGREES_S = 1;
+
+const byId = (id) => document.getElementById(id);
+const mayChange = document.body.dataset.rights.split(" ").includes("research");
+const devices = new Map();
+let connection = "connecting";
+let broker = null;
+let trouble = "";
+
+const milliseconds = (value) => (value === null || value === undefined ? "not known" : `${Math.round(value)} ms`);
+
+class Device {
+  #statuses = new Map();
+  #skew = null;
+  #lastOffset = null;
+  #desired = {};
+  #lastSeen = null;
+  #touched = false;
+
+  constructor(name) {
+    this.name = name;
+    this.element = byId("device").content.firstElementChild.cloneNode(true);
+    this.parts = {};
+    for (const part of this.element.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
+    this.parts.name.id = `device-${name}`;
+    this.element.setAttribute("aria-labelledby", this.parts.name.id);
+    say(this.parts.name, name);
+    const { form } = this.parts;
+    form.hidden = !mayChange;
+    form.addEventListener("input", () => { this.#touched = true; });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send(this.#chosen());
+    });
+    this.parts.pause.addEventListener("click", () => this.#send({ paused: !this.#desired.paused }));
+  }
+
+  status(status) {
+    const offset = (Date.parse(status.at) - Date.parse(status.received_at)) / 1000;
+    // A status that the broker kept is old when it comes; two that agree are not.
+    if (status.service === "classifier" && this.#statuses.has("classifier")) {
+      if (this.#lastOffset !== null && Math.abs(offset - this.#lastOffset) < SKEW_AGREES_S && status.at !== this.#statuses.get("classifier").at) this.#skew = offset;
+      this.#lastOffset = offset;
+    }
+    this.#statuses.set(status.service, status);
+    if (status.service === "classifier") this.#offerModels(status.values);
+  }
+
+  /** What the server knows of it: what is wished, and when it was last stored. */
+  known(entry) {
+    this.#desired = entry.desired ?? {};
+    this.#lastSeen = entry.last_seen;
+    if (!this.#touched) this.#showWishes();
+  }
+
+  render(now) {
+    const statuses = [...this.#statuses.values()];
+    const values = this.#statuses.get("classifier")?.values ?? {};
+    const capture = this.#statuses.get("capture")?.values ?? {};
+    stateChip(this.parts.state, statuses);
+    const recording = values.recording;
+    chip(this.parts.recording, recording ? "bad" : "wait", recording === undefined ? "unsure" : recording ? "recording" : "not-recording", recording === undefined ? "Recording not known" : recording ? "Recording pictures" : "Not recording pictures");
+    drawProblems(this.parts.problems, [...problemsOf(statuses), ...signsOf(values, this.#skew)]);
+    const heard = Math.max(...statuses.map((status) => Date.parse(status.received_at)), this.#lastSeen ? Date.parse(this.#lastSeen) : 0);
+    say(this.parts.seen, heard > 0 ? `Last heard ${duration((now - heard) / 1000)} ago` : "Never heard");
+    const temperature = statuses.map((status) => status.values.temperature_c).find((value) => typeof value === "number");
+    fill(this.parts.readings, [
+      ["Frames from the camera per second", reading(capture.fps ?? null)],
+      ["Frames read per second", reading(values.fps ?? null)],
+      ["Delay, half are faster", milliseconds(values.latency_p50_ms)],
+      ["Delay, 19 of 20 are faster", milliseconds(values.latency_p95_ms)],
+      ["Skipped for newer frames", reading(values.frames_superseded ?? null)],
+      ["Frames that could not be used", reading(values.frames_rejected ?? null)],
+      ["Waiting to be stored", reading(values.outbox_depth ?? null)],
+      ["Given up for want of space", reading(values.outbox_dropped ?? null)],
+      ["Temperature", temperature === undefined ? "not measured" : `${Math.round(temperature)} °C`],
+      ["Clock", this.#skew === null ? "not known yet" : Math.abs(this.#skew) < 1 ? "right" : `${duration(Math.abs(this.#skew))} ${this.#skew > 0 ? "ahead" : "behind"}`],
+      ["Model", reading(values.model ?? null)],
+      ["Face detector", reading(values.detector ?? null)],
+    ]);
+    this.#renderWishes(values);
+  }
+
+  #renderWishes(values) {
+    const wanted = this.#desired;
+    const capture = this.#statuses.get("capture");
+    say(this.parts.pause, wanted.paused ? "Resume camera" : "Pause camera");
+    const by = capture?.values.paused_by;
+    say(this.parts["paused-now"], by ? `Paused by: ${by}.` : capture ? "The camera is not paused." : "");
+    const rows = [];
+    const compare = (what, wish, told, done) => rows.push([what, `Wanted: ${wish}. The device says: ${told}. ${done ? "Done." : "Not done yet."}`]);
+    if (wanted.paused !== undefined) compare("Pause", wanted.paused ? "paused" : "running", capture ? (by ? "paused" : "running") : "nothing", capture !== undefined && wanted.paused === Boolean(by?.includes("dashboard")));
+    if (wanted.sampling) {
+      const every = (mode, seconds) => (mode === "on" ? `some pictures${seconds ? `, one every ${reading(seconds)} s` : ""}` : mode === "off" ? "no pictures" : "nothing");
+      const same = values.sampling === wanted.sampling.mode && (wanted.sampling.every_s == null || values.sampling_every_s === wanted.sampling.every_s);
+      compare("Pictures", every(wanted.sampling.mode, wanted.sampling.every_s), every(values.sampling, values.sampling_every_s), same);
+    }
+    if (wanted.model) compare("Model", wanted.model, values.model_folder ?? "nothing", values.model_folder === wanted.model);
+    fill(this.parts.compared, rows);
+  }
+
+  #offerModels(values) {
+    const select = this.parts.form.elements.model;
+    const names = new Set([...String(values.models ?? "").split(", ").filter(Boolean), ...(this.#desired.model ? [this.#desired.model] : [])]);
+    for (const name of names) {
+      if (![...select.options].some((option) => option.value === name)) select.append(new Option(name, name));
+    }
+  }
+
+  #showWishes() {
+    const { mode, every, model } = this.parts.form.elements;
+    this.#offerModels(this.#statuses.get("classifier")?.values ?? {});
+    mode.value = this.#desired.sampling?.mode ?? "";
+    every.value = this.#desired.sampling?.every_s ?? "";
+    model.value = this.#desired.model ?? "";
+  }
+
+  #chosen() {
+    const { mode, every, model } = this.parts.form.elements;
+    const sampling = mode.value ? { mode: mode.value, ...(every.value ? { every_s: Number(every.value) } : {}) } : null;
+    return { sampling, model: model.value || null };
+  }
+
+  async #send(changes) {
+    let words = "";
+    try {
+      const answer = await fetch(`/api/v1/devices/${encodeURIComponent(this.name)}/desired`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(changes) });
+      const told = await answer.json();
+      if (answer.ok) {
+        this.#desired = told.desired;
+        if (!("paused" in changes)) this.#touched = false;
+        words = "Told. The lines below say when the device has done it.";
+      } else words = `${told.title}: ${told.detail} ${told.next_step}`;
+    } catch {
+      words = "The web service is not reached, so the device was told nothing. Try again.";
+    }
+    this.parts.answer.hidden = false;
+    say(this.parts.answer, words);
+    render();
+  }
+}
+
+function device(name) {
+  let found = devices.get(name);
+  if (!found) {
+    found = new Device(name);
+    devices.set(name, found);
+    const after = [...devices.keys()].sort().indexOf(name);
+    byId("devices").insertBefore(found.element, byId("devices").children[after] ?? null);
+  }
+  return found;
+}
+
+const stream = new Stream(
+  (kind, data) => {
+    if (kind === "status") device(data.device).status(data);
+    else if (kind === "broker") broker = data;
+  },
+  (state) => {
+    connection = state;
+    render();
+  },
+  { wall: true, previews: false },
+);
+
+async function ask() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/api/v1/devices");
+    const told = await answer.json();
+    trouble = answer.ok ? "" : `${told.title}. ${told.next_step}`;
+    if (answer.ok) for (const entry of told.items) device(entry.device).known(entry);
+  } catch {
+    trouble = "The web service is not reached. This page tries again by itself.";
+  }
+  render();
+}
+
+function render() {
+  if (document.hidden) return;
+  const lost = connection === "lost";
+  if (lost) chip(byId("connection"), "bad", "attention", "Connection lost, reconnecting");
+  else if (broker && !broker.connected) chip(byId("connection"), "bad", "attention", "Broker not reached");
+  else if (connection === "open") chip(byId("connection"), "good", "good", "Connected");
+  byId("empty").hidden = devices.size > 0 && !trouble;
+  if (trouble) {
+    say(byId("empty-title"), "The devices cannot be listed now");
+    say(byId("empty-text"), trouble);
+  } else if (connection === "open") {
+    say(byId("empty-title"), "No device yet");
+    say(byId("empty-text"), "A device appears here by itself as soon as its capture and classifier are started and reach the broker.");
+  }
+  for (const each of devices.values()) each.render(stream.now());
+}
+
+stream.open();
+ask();
+setInterval(ask, ASK_MS);
+setInterval(render, RENDER_MS);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) stream.rest();
+  else {
+    stream.wake();
+    ask();
+  }
+});

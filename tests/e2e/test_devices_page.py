@@ -1,0 +1,66 @@
+"""The page of devices in a real browser: what is wrong and what to do, and what is wished until it is done."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from shared.messages import Desired, Problem, Sampling, StatusValue, decode
+from shared.settings import MqttSettings
+from tests.support import scenes
+from tests.support.browser import Device, visiting
+from tests.support.web import running_web, web_settings
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_them(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    device = Device(mqtt_settings)
+    wishes: asyncio.Queue[Desired] = asyncio.Queue()
+    topic = device.topics.desired(device.name)
+    device.link.subscribe(topic, lambda topic, payload: wishes.put_nowait(decode(Desired, topic, payload)), qos=1)
+
+    async def tell(*problems: Problem, **values: StatusValue) -> None:
+        status = scenes.status(device.name, "classifier", "degraded" if problems else "online", *problems)
+        status = status.model_copy(update={"values": {**status.values, **values}})
+        await device.link.publish(device.topics.status(device.name, "classifier"), status.to_json(), qos=1, retain=True)
+
+    model: dict[str, StatusValue] = {"model_folder": "slim_resnet", "models": "other, slim_resnet", "sampling": "off"}
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        device.playing(),
+        visiting(browser, f"{base}/devices") as visit,
+    ):
+        page = visit.page
+        card = page.get_by_role("article", name="camera-1")
+        readings, compared = card.locator("[data-part=readings]"), card.locator("[data-part=compared]")
+        await expect(card.locator("[data-part=state]")).to_have_text("Online")
+        await tell(latency_p50_ms=31.0, latency_p95_ms=1500.0, outbox_dropped=3, fps=14.2, **model)
+        await expect(readings).to_contain_text("31 ms")
+        await expect(readings).to_contain_text("not measured")
+        await expect(card.locator(".problems")).to_contain_text("Readings come late")
+        await expect(card.locator(".problems")).to_contain_text("3 items were given up")
+        await expect(card.locator(".problems code").first).to_have_text("EMOTION_OUTBOX__MAX_MB")
+        await card.get_by_label("Keep pictures").select_option("on")
+        await card.get_by_label("At least one every (seconds)").fill("5")
+        await card.get_by_label("Model").select_option("other")
+        send = card.get_by_role("button", name="Send to the device")
+        while True:  # the service first has to hear what the broker retains
+            await send.press("Enter")
+            await expect(card.locator("[data-part=answer]")).not_to_be_empty()
+            if "Told." in await card.locator("[data-part=answer]").inner_text():
+                break
+        wish = await wishes.get()
+        while wish.model is None:
+            wish = await wishes.get()
+        assert (wish.model, wish.sampling) == ("other", Sampling(mode="on", every_s=5.0))
+        await expect(compared).to_contain_text("Wanted: other. The device says: slim_resnet. Not done yet.")
+        await tell(**{**model, "model_folder": "other", "sampling": "on", "sampling_every_s": 5.0})
+        await expect(compared).to_contain_text("Wanted: other. The device says: other. Done.")
+        await expect(compared).to_contain_text("one every 5 s. Done.")
+        await card.get_by_role("button", name="Pause camera").press("Enter")
+        await expect(card.get_by_role("button", name="Resume camera")).to_be_visible()
+        await expect(compared).to_contain_text("Wanted: paused. The device says: running. Not done yet.")
+        assert visit.complaints == []
