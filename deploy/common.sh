@@ -29,6 +29,16 @@ setting() { # setting NAME DEFAULT: from the environment, else from .env
   echo "${line:-$2}"
 }
 
+remember() { # remember NAME VALUE: in .env, in place of what stands there
+  sed -i -E "/^(# )?$1=/d" .env
+  echo "$1=$2" >>.env
+}
+
+joined() { # joined WORD …: with commas between them
+  local IFS=,
+  echo "$*"
+}
+
 version() { setting DEPLOY_VERSION local; }
 
 # Root inside, to give each secret to the user that reads it, with nothing but the folder of secrets within reach.

@@ -13,6 +13,15 @@ import pytest
 
 from tests.conftest import ROOT
 
+VERSION: Final = "test"
+"""`DEPLOY_VERSION` of the images that are tested."""
+TARGETS: Final = ("proxy", "tools", "ingest", "web", "capture", "classifier")
+"""The images that the stacks need."""
+CLOUD: Final = {"broker-1", "postgres-1", "ingest-1", "web-1", "proxy-1"}
+EDGE: Final = {"edge-broker-1", "capture-1", "classifier-1", "edge-web-1"}
+"""What runs on each side, as `Stack.services` names it."""
+PUBLIC_NAME: Final = "cloud.example.org"
+"""What people call the cloud machine; here the browser and curl are told where that is."""
 _CHECKOUT: Final = (
     ".dockerignore", ".env.example", ".npmrc", "Dockerfile", "LICENSE", "deploy", "docker-compose.jetson.yml",
     "docker-compose.yml", "models", "package-lock.json", "package.json", "requirements", "services", "shared",
@@ -35,6 +44,15 @@ def until(condition: Callable[[], bool], what: str, timeout_s: float = 240) -> N
         if time.monotonic() > deadline:
             pytest.fail(f"after {timeout_s:g} s still not: {what}")
         time.sleep(0.25)
+
+
+def build(*targets: str) -> None:
+    """Build images from this checkout, one after the other."""
+    # As deploy/setup passes them, so that its builds find these in the engine's cache.
+    settings = [f"--build-arg={name}={os.environ.get(name, '')}" for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")]
+    for target in targets:
+        tag = f"emotion-edge/{target}:{VERSION}"
+        run("docker", "build", "-q", *settings, "--target", target, "-t", tag, ".", cwd=ROOT, timeout_s=3000)
 
 
 def compose_command() -> list[str]:
