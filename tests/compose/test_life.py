@@ -1,6 +1,7 @@
 """The life of one deployment, in the order of this file: restarts, replicas, backup, upgrade, renewal, removal."""
 
 import functools
+import json
 import os
 import socket
 import ssl
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
 
 from tests.compose.readings import ask, assert_nothing_lost, reading, settle, stored, wait_for_more
 from tests.compose.stack import CLOUD, EDGE, VERSION, Stack, run, until
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -73,7 +76,7 @@ def test_a_stop_and_start_of_everything_loses_nothing(cloud: Stack, edge: Stack)
 def test_a_restart_of_the_engine_brings_everything_back(cloud: Stack, edge: Stack) -> None:
     before = {name: started(stack, name) for stack in (cloud, edge) for name in stack.services()}
     run("sh", "-c", os.environ["ENGINE_RESTART"])
-    until(engine_answers, "the engine answers")
+    until(functools.partial(quietly, "docker", "info"), "the engine answers")
     for stack in (cloud, edge):
         stack.wait_healthy()
         assert all(started_since(stack, name, before[name]) for name in stack.services())
@@ -84,8 +87,9 @@ def test_a_restart_of_the_engine_brings_everything_back(cloud: Stack, edge: Stac
     edge.wait_healthy()
 
 
-def engine_answers() -> bool:
-    return subprocess.run(["docker", "info"], check=False, capture_output=True).returncode == 0
+def quietly(*command: str) -> bool:
+    """Run a command that may fail; whether it did not."""
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def test_three_replicas_of_ingest_share_the_load_and_lose_nothing(cloud: Stack, edge: Stack) -> None:
@@ -104,6 +108,28 @@ def test_three_replicas_of_ingest_share_the_load_and_lose_nothing(cloud: Stack, 
     assert_nothing_lost(cloud)
     edge.up()
     edge.wait_healthy()
+
+
+def test_prometheus_finds_the_services_and_each_panel_of_the_dashboard_has_numbers(cloud: Stack, edge: Stack) -> None:
+    image = str(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["prometheus"]["image"])
+    if not any(quietly("docker", *words, image) for words in (("image", "inspect"), ("pull",))):
+        pytest.skip(f"{image} is not here and cannot be pulled")
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "emotion.json").read_text())
+    expressions = {target["expr"] for panel in dashboard["panels"] for target in panel["targets"]}
+    cloud.compose("--profile", "metrics", "up", "-d", "--no-build", "prometheus")
+    try:
+        cloud.wait_healthy()
+        for expression in expressions | {'up{job="ingest"} == 1', 'up{job="web"} == 1'}:
+            until(functools.partial(has_numbers, cloud, expression), f"Prometheus has numbers for {expression}")
+    finally:
+        print(cloud.compose("logs", "--tail", "10", "prometheus"))
+        cloud.compose("rm", "--stop", "--force", "prometheus")
+
+
+def has_numbers(cloud: Stack, expression: str) -> bool:
+    """Whether Prometheus finds any series for an expression."""
+    command = ("promtool", "query", "instant", "http://127.0.0.1:9090", expression)
+    return cloud.execute("prometheus-1", *command).strip() != ""
 
 
 def test_a_backup_brings_back_what_was_deleted(cloud: Stack, edge: Stack) -> None:
