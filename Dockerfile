@@ -98,16 +98,6 @@ COPY services services
 USER 10001:10001
 CMD ["capture"]
 
-# With GStreamer, for a Jetson's CSI camera. The camera's own elements (nvarguscamerasrc, nvjpegenc) come from the
-# Jetson by NVIDIA's container runtime.
-FROM capture AS capture-csi
-USER 0
-RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good >/dev/null \
- && rm -rf /var/lib/apt/lists/*
-USER 10001:10001
-
 FROM build AS classifier-packages
 COPY requirements/classifier.txt requirements/
 RUN pip --python /venv/bin/python install --quiet -r requirements/classifier.txt && slim /venv
@@ -120,6 +110,16 @@ COPY shared shared
 COPY services services
 USER 10001:10001
 CMD ["classifier"]
+
+# With GStreamer, for a Jetson's CSI camera. The camera's own elements (nvarguscamerasrc, nvjpegenc) come from the
+# Jetson by NVIDIA's container runtime.
+FROM capture AS capture-csi
+USER 0
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good >/dev/null \
+ && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
 
 # ---- training --------------------------------------------------------------------------------------------------------
 

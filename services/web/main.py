@@ -127,7 +127,9 @@ async def run(settings: WebSettings) -> None:
             tasks.create_task(trail.run(), name="web audit trail")
             if database is not None:
                 if settings.login_required:
-                    first = make_first_admin(database, passwords, settings.first_password_file)
+                    first = make_first_admin(
+                        database, passwords, given=settings.first_password, file=settings.first_password_file
+                    )
                     tasks.create_task(first, name="web first administrator")
                 tasks.create_task(database.watch(), name="web database probe")
             if jobs is not None:

@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from shared.settings import DatabaseSettings, MqttSettings, ServiceSettings
 
@@ -32,10 +32,17 @@ class WebSettings(ServiceSettings):
     )
     login_idle_h: float = Field(default=12.0, gt=0, le=8760, description="hours after which an unused login ends")
     login_max_h: float = Field(default=168.0, gt=0, le=8760, description="hours after which every login ends")
+    first_password: SecretStr | None = Field(
+        default=None,
+        min_length=12,
+        max_length=256,
+        description="the first administrator's temporary password, where somebody made and told it already; "
+        "one is made where not set",
+    )
     first_password_file: Path | None = Field(
         default=None,
-        description="where to write the first administrator's temporary password, readable by this service's user "
-        "alone; printed to standard error instead where not set",
+        description="where to write the temporary password that was made, readable by this service's user alone; "
+        "printed to standard error instead where not set",
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="the broker")
     database: DatabaseSettings = Field(

@@ -4,6 +4,7 @@ import re
 import stat
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,11 @@ async def test_the_first_administrator_is_told_once_and_can_do_nothing_before_a_
     assert not any(secret in kept for secret in (first, OWN, *cookie.values()))
 
 
+async def somebody_is_known(engine: AsyncEngine) -> bool:
+    async with engine.connect() as connection:
+        return bool(await connection.scalar(text("SELECT count(*) FROM users")))
+
+
 async def test_the_first_password_goes_to_a_file_that_only_the_service_reads(
     mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine, tmp_path: Path
 ) -> None:
@@ -106,14 +112,25 @@ async def test_the_first_password_goes_to_a_file_that_only_the_service_reads(
         await until(lambda: file.exists() and bool(file.read_text()))
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         password = file.read_text().strip()
-
-        async def in_the_database() -> bool:
-            async with engine.connect() as connection:
-                return bool(await connection.scalar(text("SELECT count(*) FROM users")))
-
-        await until(in_the_database)
+        await until(partial(somebody_is_known, engine))
         async with logged_in(base, "admin", password):
             pass
+
+
+async def test_the_first_password_may_be_given_and_is_temporary_too(
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    engine: AsyncEngine,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    given = "as-the-setup-printed-it"
+    settings = web_settings(mqtt_settings, database_settings, login="required", first_password=given)
+    async with running_web(settings) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        await until(partial(somebody_is_known, engine))
+        assert (await log_in(client, "admin", given)).status_code == 200
+        assert (await client.get("/api/v1/me")).json()["password_temporary"] is True
+    said = capfd.readouterr()
+    assert given not in said.out + said.err
 
 
 async def test_a_cookie_is_out_of_reach_of_scripts_and_other_sites(base: str) -> None:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
+
 from services.web.accounts import queries
 from services.web.accounts.passwords import Passwords, temporary
 from services.web.database import Database, DatabaseUnavailable
@@ -19,14 +21,17 @@ _AGAIN_S: Final = 5.0
 log = logs.get(__name__)
 
 
-async def make_first_admin(database: Database, passwords: Passwords, file: Path | None) -> None:
+async def make_first_admin(
+    database: Database, passwords: Passwords, *, given: SecretStr | None, file: Path | None
+) -> None:
     """Once the database answers: see whether anybody may log in, and if nobody may, make an administrator.
 
     Args:
         database: where people are.
-        passwords: hashes the one that is made.
-        file: where to write the password; else it is printed to standard error, past the log, which may be kept
-            for long and elsewhere.
+        passwords: hashes the first one.
+        given: the password, where somebody made and told it already; it is temporary all the same.
+        file: where to write the password that was made; else it is printed to standard error, past the log, which may
+            be kept for long and elsewhere.
 
     Raises:
         SettingsError: if the file cannot be written; nobody was added then.
@@ -36,19 +41,21 @@ async def make_first_admin(database: Database, passwords: Passwords, file: Path 
             async with database.reading() as connection:
                 if await queries.anybody_known(connection):
                     return
-            password = temporary()
+            password = given.get_secret_value() if given is not None else temporary()
             digest = await passwords.hashed(password)
             async with database.writing() as connection:
                 if not await queries.add_first_user(connection, NAME, "admin", digest):
                     return
                 await write(connection, [Entry("this service", "add person", f"person {NAME}", {"role": "admin"})])
-                if file is not None:
+                if given is None and file is not None:
                     await asyncio.to_thread(_write, file, password)
         except DatabaseUnavailable:
             await asyncio.sleep(_AGAIN_S)  # told by the database's own part
             continue
         break
-    if file is not None:
+    if given is not None:
+        log.info("the first administrator was made", name=NAME, given_by="EMOTION_FIRST_PASSWORD")
+    elif file is not None:
         log.info("the first administrator was made", name=NAME, password_file=str(file))
     else:
         print(
