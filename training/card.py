@@ -108,9 +108,9 @@ def _lost(results: dict[str, Any]) -> list[str]:
 
 
 def _began(training: dict[str, Any]) -> list[str]:
-    if not training.get("started_from"):
-        return []
-    lines = [f"Started from {training['started_from']}."]
+    lines = []
+    if training.get("started_from"):
+        lines.append(f"Started from {training['started_from']}.")
     if training["settings"]["teaching"] is not None:
         weight = training["settings"]["teaching_weight"]
         lines.append(

@@ -1,8 +1,8 @@
 """Deliver a run's model: ``python -m training.export --run runs/first --name slim_resnet``.
 
-Writes ``models/NAME`` with ``model.tflite``, ``preset.json`` and ``card.md``, all or nothing. The temperature is fitted
-on the run's held-out faces. Test rows are measured only where ``--evaluate`` says so. A file of fp16 or int8 that costs
-more than half a point of accuracy on the held-out faces is refused.
+Writes ``models/NAME`` with ``model.tflite``, ``preset.json``, ``card.md`` and the run's history and curves, all or
+nothing. The temperature is fitted on the held-out faces. Test rows are measured only where ``--evaluate`` says so.
+A file of fp16 or int8 that costs more than half a point of accuracy on the held-out faces is refused.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from training.convert import (
     to_litert,
 )
 from training.crop_margin import FER2013_CROP, read_crop
+from training.curves import CURVES_FILE
 from training.data import SIDE, USAGES, DataError, Faces, fingerprint, read_faces, read_ferplus
 from training.evaluate import evaluate
 from training.figures import ferplus_figures, figures
@@ -227,7 +228,10 @@ def export(
         (partial / preset.model_file).write_bytes(content)
         (partial / PRESET_FILE).write_text(preset.model_dump_json(by_alias=True, indent=2) + "\n")
         (partial / "card.md").write_text(card(preset, len(content)))
-        shutil.copy(run / "history.csv", partial / "history.csv")
+        for name in ("history.csv", CURVES_FILE):
+            # There are no curves where the run had no Matplotlib to draw them.
+            if (run / name).is_file():
+                shutil.copy(run / name, partial / name)
         LiteRtPredictor.from_folder(partial)
         replace_folder(partial, target)
     finally:

@@ -15,6 +15,7 @@ from shared.errors import ModelError  # noqa: E402 - Keras first
 from shared.preset import MODELS_DIR, CropSpec, InputSpec, load_model  # noqa: E402 - Keras first
 from training import convert, evaluate, export, train  # noqa: E402 - Keras first
 from training.average import averaged_network  # noqa: E402 - Keras first
+from training.card import card  # noqa: E402 - Keras first
 from training.checkpoint import Checkpoint  # noqa: E402 - Keras first
 from training.config import TrainConfig  # noqa: E402 - Keras first
 from training.data import DataError, read_faces  # noqa: E402 - Keras first
@@ -116,7 +117,8 @@ def test_a_run_becomes_a_complete_folder(
     target = tmp_path / "models" / "tiny"
     preset = export.export(finished_run, target, "1.2.3", CROP, ["PublicTest"], None)
 
-    assert {path.name for path in target.iterdir()} == {"model.tflite", "preset.json", "card.md", "history.csv"}
+    files = {"model.tflite", "preset.json", "card.md", "history.csv", "curves.png"}
+    assert {path.name for path in target.iterdir()} == files
     assert [path.name for path in target.parent.iterdir()] == ["tiny"], "no partial folder is left"
     assert load_model(target).preset == preset
     assert preset.crop == CROP
@@ -155,6 +157,16 @@ def test_the_record_says_what_a_run_began_with_and_not_where_it_lay(finished_run
     assert record["started_from"] == f"slim_resnet {started.version}, sha256 {started.sha256}"
     assert record["share_of_the_run"] == 0.75
     assert "somewhere" not in json.dumps(record)
+
+
+def test_the_card_says_by_what_a_run_was_taught_also_where_it_started_from_nothing() -> None:
+    started = load_model(MODELS_DIR / "slim_resnet").preset
+    settings = {**started.training["settings"], "teaching": "teacher.npz", "teaching_weight": 0.25}
+    alone = {**started.training, "settings": settings, "started_from": None, "share_of_the_run": 1.0}
+    text = card(started.model_copy(update={"training": alone}), 1000)
+    assert "with a weight of 0.25 in the target" in text
+    assert "Started from" not in text
+    assert "Started from" in card(started, 1000)
 
 
 def test_a_share_needs_a_model_to_share_with(finished_run: Path, tmp_path: Path) -> None:
