@@ -22,7 +22,7 @@ from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.rate import Allowance, LimitRequests
 from services.web.routes import accounts as account_routes
-from services.web.routes import camera, control, datasets, devices, live, pages, records, sessions
+from services.web.routes import camera, control, datasets, devices, labels, live, pages, records, sessions
 from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
@@ -150,6 +150,7 @@ def create_app(
     app.include_router(records.router(database, hub, pictures, wish_of, trail, gate))
     if database is not None:
         app.include_router(sessions.router(database, hub, trail, gate))
+        app.include_router(labels.router(database, trail, gate))
     app.include_router(control.router(hub, set_paused, trail, gate))
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))

@@ -1,7 +1,7 @@
 """Retention: partitions are made ahead, and what is older than its kind is kept is dropped, a whole partition at once.
 
 Rows are deleted one by one only where they have no partition of their own: in the default partitions (a clock that was
-never set) and among dead letters.
+never set), among dead letters, and votes with the faces that they are on.
 """
 
 import contextlib
@@ -53,6 +53,7 @@ class RetentionSettings(Group):
             "detections": self.detections_days,
             "faces": self.detections_days,
             "frames": self.frames_days,
+            "votes": self.detections_days,
             "dead_letters": self.dead_letters_days,
             AUDIT_LOG: self.audit_days,
         }
@@ -180,6 +181,17 @@ _DELETES: Final = {
                 SELECT id FROM dead_letters WHERE received_at < :before LIMIT {_BATCH})
             RETURNING 1)
         SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+    # A vote goes with its face, however that went: after the partitions, and after what is in the default ones.
+    "votes": f"""
+        WITH gone AS (
+            DELETE FROM votes WHERE (event_id, face_index, labeller) IN (
+                SELECT v.event_id, v.face_index, v.labeller FROM votes v
+                WHERE (v.captured_at < :before OR v.captured_at >= :ahead) AND NOT EXISTS (
+                    SELECT 1 FROM faces f WHERE (f.captured_at, f.event_id, f.face_index)
+                        = (v.captured_at, v.event_id, v.face_index))
+                LIMIT {_BATCH})
+            RETURNING 1)
+        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
 }
 
 
@@ -189,6 +201,8 @@ async def _delete(
     times = {"before": before}
     if ":believable" in statement:
         times["believable"] = now - timedelta(days=DAYS_BACK)
+    if ":ahead" in statement:
+        times["ahead"] = now + timedelta(days=DAYS_AHEAD)
     while rows := await connection.scalar(text(statement), times):
         await connection.commit()
         outcome.rows_deleted[table] = outcome.rows_deleted.get(table, 0) + rows

@@ -15,6 +15,7 @@ from shared.db.engine import create_engine
 from shared.db.migrate import upgrade
 from shared.db.partitions import ensure_audit_month, ensure_day, partitions
 from shared.db.retention import RetentionSettings, run_pass
+from shared.db.study_tables import votes
 from shared.db.tables import audit_log, dead_letters, detections, faces, frames
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import ingest, ingest_settings, until
@@ -86,6 +87,33 @@ async def test_only_what_has_wholly_expired_goes_and_partitions_are_made_ahead(e
     assert (again.made, again.dropped, again.rows_deleted) == ([], [], {})
     async with engine.connect() as connection:
         assert len(await audit.newest(connection, 10)) == 1  # a pass without anything to do is not worth a line
+
+
+async def test_votes_go_with_their_faces_and_not_before(engine: AsyncEngine) -> None:
+    far_ahead = datetime(2090, 1, 1, tzinfo=UTC)
+    for name, at in (("gone", ago(40)), ("new", ago(1)), ("far-ahead", far_ahead)):
+        await record(engine, name, at, own_partition=at != far_ahead)
+    async with engine.begin() as connection:
+        found = (await connection.execute(select(faces.c.event_id, faces.c.captured_at, faces.c.device))).all()
+        rows = [{**row._mapping, "face_index": 0, "label": "happy"} for row in found]
+        await connection.execute(insert(votes), [row | {"labeller": who} for row in rows for who in ("ada", "bob")])
+
+    async def voted() -> list[str]:
+        async with engine.connect() as connection:
+            return list(await connection.scalars(select(votes.c.device).distinct().order_by(votes.c.device)))
+
+    async with engine.connect() as reading:  # keeps the face's partition for another pass, and so its votes
+        await reading.execute(select(func.count()).select_from(faces))
+        await run_pass(engine, KEEP, NOW)
+        assert await voted() == ["far-ahead", "gone", "new"]
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE detections SET received_at = :old WHERE device = 'far-ahead'"), {"old": ago(40)}
+        )
+    outcome = await run_pass(engine, KEEP, NOW)
+    assert outcome is not None
+    assert outcome.rows_deleted["votes"] == 4
+    assert await voted() == ["new"]
 
 
 async def test_zero_days_keep_for_ever(engine: AsyncEngine) -> None:

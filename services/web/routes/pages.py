@@ -32,6 +32,9 @@ class Page:
 
 PAGES: Final = (
     Page("/", "live.html", "Live", roles=("cloud", "edge")),
+    Page("/sessions", "sessions.html", "Sessions"),
+    Page("/sessions/{session_id}", "session.html", "Session", in_menu=False),
+    Page("/label", "label.html", "Label", right="label"),
     Page("/datasets", "datasets.html", "Datasets"),
     Page("/camera", "camera.html", "Camera", "research", roles=("cloud", "edge"), camera=True),
     Page("/devices", "devices.html", "Devices", roles=("cloud", "edge")),

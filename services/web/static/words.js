@@ -5,6 +5,11 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 /** Time of day in the viewer's zone. */
 export const timeOfDay = (moment) => clock.format(new Date(moment));
 
+const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** Day and time in the viewer's zone. */
+export const dateAndTime = (moment) => calendar.format(new Date(moment));
+
 /** "2 s", "5 min", "3 h", "4 days". */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));

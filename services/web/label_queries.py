@@ -1,0 +1,288 @@
+"""Votes on faces in the tables, and the faces to be voted on. Plain functions on a connection; the caller commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, Row, Uuid, and_, any_, cast, func, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.web import cursors
+from services.web.agreement import cohens_kappa, fleiss_kappa, observed_agreement
+from services.web.label_queue import Candidate
+from services.web.label_schemas import Agreement, PairAgreement, Progress, QueuedFace, Vote, VotePage, VoteQuery
+from services.web.queries import face_of_row, near_id, within
+from services.web.schemas import Span
+from shared.db.study_tables import VOTES, votes
+from shared.db.tables import faces, frames
+from shared.emotions import EMOTIONS
+from shared.messages import Face
+
+POOL: Final = 500
+"""Pictures looked at in one query."""
+MAX_POOLS: Final = 40
+"""After which a labeller who voted on all of them is told that older ones were not looked at: 20,000 pictures."""
+
+
+def _ids(found: Sequence[UUID]) -> ColumnElement[Any]:
+    return cast(literal(list(found), ARRAY(Uuid)), ARRAY(Uuid))
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Faces that can be asked about, and what is shown of them."""
+
+    candidates: list[Candidate]
+    shown: dict[tuple[UUID, int], QueuedFace]
+    more: bool
+    """Whether pictures older than these were not looked at."""
+
+
+async def pool(connection: AsyncConnection, span: Span, labeller: str) -> Pool:
+    """Faces with a kept picture that `labeller` has not voted on: of the newest pictures that have any.
+
+    However many pictures there are, the work is bounded: it goes back in steps of 500 pictures until it has met 500
+    faces, or has looked at 20,000 pictures.
+    """
+    found: list[Row[Any]] = []
+    pictures: dict[UUID, Row[Any]] = {}
+    last: Row[Any] | None = None
+    full = True
+    for _ in range(MAX_POOLS):
+        batch = await _pictures(connection, span, last)
+        full = len(batch) == POOL
+        if batch:
+            last = batch[-1]
+            pictures |= {row.event_id: row for row in batch}
+            found += await _open_faces(connection, batch, labeller)
+        if not full or len(found) >= POOL:
+            break
+    said = await _votes_of_others(connection, {row.event_id for row in found}, labeller)
+    candidates = []
+    shown = {}
+    for row in found:
+        key = (row.event_id, row.face_index)
+        counts = said.get(key, {})
+        candidates.append(
+            Candidate(
+                event_id=row.event_id,
+                face_index=row.face_index,
+                probabilities=[row._mapping[emotion] for emotion in EMOTIONS],
+                votes=[counts.get(label, 0) for label in VOTES],
+                person=(row.device, row.track_id),
+            )
+        )
+        frame_id = pictures[row.event_id].frame_id
+        shown[key] = QueuedFace(
+            event_id=row.event_id,
+            face_index=row.face_index,
+            device=row.device,
+            captured_at=row.captured_at,
+            frame_id=frame_id,
+            picture=f"/api/v1/frames/{frame_id}/faces/{row.face_index}.jpg",
+        )
+    return Pool(candidates, shown, more=full)
+
+
+async def _pictures(connection: AsyncConnection, span: Span, last: Row[Any] | None) -> list[Row[Any]]:
+    table = frames.c
+    statement = select(table.frame_id, table.captured_at, table.event_id).where(
+        table.event_id.is_not(None), *within(frames, span)
+    )
+    if last is not None:
+        # The row comparison does not prune partitions; the plain bound does.
+        place = tuple_(literal(last.captured_at), literal(last.frame_id))
+        statement = statement.where(
+            table.captured_at <= last.captured_at, tuple_(table.captured_at, table.frame_id) < place
+        )
+    statement = statement.order_by(table.captured_at.desc(), table.frame_id.desc()).limit(POOL)
+    return list(await connection.execute(statement))
+
+
+async def _open_faces(connection: AsyncConnection, pictures: Sequence[Row[Any]], labeller: str) -> list[Row[Any]]:
+    mine = (
+        select(votes.c.event_id)
+        .where(votes.c.event_id == faces.c.event_id, votes.c.face_index == faces.c.face_index)
+        .where(votes.c.labeller == labeller)
+    )
+    columns = [faces.c[name] for name in ("event_id", "face_index", "captured_at", "device", "track_id", *EMOTIONS)]
+    statement = (
+        select(*columns)
+        .where(faces.c.captured_at.between(pictures[-1].captured_at, pictures[0].captured_at))
+        .where(faces.c.event_id == any_(_ids([row.event_id for row in pictures])), ~mine.exists())
+    )
+    return list(await connection.execute(statement))
+
+
+async def _votes_of_others(
+    connection: AsyncConnection, events: set[UUID], labeller: str
+) -> dict[tuple[UUID, int], dict[str, int]]:
+    table = votes.c
+    statement = (
+        select(table.event_id, table.face_index, table.label, func.count().label("n"))
+        .where(table.event_id == any_(_ids(list(events))), table.labeller != labeller)
+        .group_by(table.event_id, table.face_index, table.label)
+    )
+    said: dict[tuple[UUID, int], dict[str, int]] = {}
+    for row in await connection.execute(statement):
+        said.setdefault((row.event_id, row.face_index), {})[row.label] = row.n
+    return said
+
+
+@dataclass(frozen=True, slots=True)
+class Votable:
+    """A face that somebody wants to vote on."""
+
+    captured_at: datetime
+    device: str
+    face: Face
+    has_picture: bool
+
+
+async def votable(connection: AsyncConnection, event_id: UUID, face_index: int) -> Votable | None:
+    """A face, which stays until the transaction ends: an erasure that comes meanwhile finds the vote on it as well."""
+    statement = (
+        select(faces)
+        .where(faces.c.event_id == event_id, faces.c.face_index == face_index)
+        .with_for_update(read=True, key_share=True)
+    )
+    near = near_id(faces, event_id)
+    row = (await connection.execute(statement.where(near))).one_or_none() if near is not None else None
+    if row is None:
+        row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    picture = select(frames.c.frame_id).where(frames.c.captured_at == row.captured_at, frames.c.event_id == event_id)
+    has_picture = await connection.scalar(picture.limit(1)) is not None
+    return Votable(row.captured_at, row.device, face_of_row(row), has_picture)
+
+
+async def put_vote(connection: AsyncConnection, values: dict[str, Any]) -> Vote:
+    """Keep a vote; one of the same labeller on the same face is replaced."""
+    statement = insert(votes).values(values)
+    statement = statement.on_conflict_do_update(
+        index_elements=[votes.c.event_id, votes.c.face_index, votes.c.labeller],
+        set_={"label": statement.excluded.label, "voted_at": func.now()},
+    )
+    return _vote((await connection.execute(statement.returning(votes))).one())
+
+
+def _vote(row: Row[Any]) -> Vote:
+    return Vote.model_validate(row, from_attributes=True)
+
+
+async def others(connection: AsyncConnection, vote: Vote) -> dict[str, int]:
+    """What other labellers called the same face."""
+    said = await _votes_of_others(connection, {vote.event_id}, vote.labeller)
+    return said.get((vote.event_id, vote.face_index), {})
+
+
+async def take_back(connection: AsyncConnection, event_id: UUID, face_index: int, labeller: str) -> bool:
+    """Remove a labeller's vote; False where there is none."""
+    table = votes.c
+    statement = votes.delete().where(
+        table.event_id == event_id, table.face_index == face_index, table.labeller == labeller
+    )
+    return (await connection.execute(statement)).rowcount > 0
+
+
+async def vote_page(connection: AsyncConnection, query: VoteQuery) -> VotePage:
+    """Votes that fit a query, those on the newest faces first."""
+    table = votes.c
+    conditions = within(votes, query)
+    for name in ("labeller", "label", "event_id"):
+        wanted = getattr(query, name)
+        if wanted is not None:
+            conditions.append(table[name] == wanted)
+    key = (table.captured_at, table.event_id, table.face_index, table.labeller)
+    if query.cursor is not None:
+        conditions.append(tuple_(*key) < tuple_(*map(literal, cursors.decode_vote(query.cursor))))
+    statement = select(votes).where(*conditions).order_by(*(column.desc() for column in key)).limit(query.limit + 1)
+    rows = (await connection.execute(statement)).all()
+    items = [_vote(row) for row in rows[: query.limit]]
+    cursor = None
+    if len(rows) > query.limit:
+        last = items[-1]
+        cursor = cursors.encode_vote(
+            cursors.VoteCursor(last.captured_at, last.event_id, last.face_index, last.labeller)
+        )
+    return VotePage(items=items, next_cursor=cursor)
+
+
+async def agreement(connection: AsyncConnection, span: Span) -> Agreement:
+    """How far labellers agree. Counted in the database: what comes back grows with labellers, not with votes."""
+    chosen = select(votes).where(*within(votes, span)).cte("chosen")
+    one, other = chosen.alias("one"), chosen.alias("other")
+    of_each = await connection.execute(
+        select(chosen.c.labeller, func.count().label("n")).group_by(chosen.c.labeller).order_by(chosen.c.labeller)
+    )
+    labellers = {row.labeller: row.n for row in of_each}
+    both = and_(
+        one.c.event_id == other.c.event_id, one.c.face_index == other.c.face_index, one.c.labeller < other.c.labeller
+    )
+    tables: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
+    for row in await connection.execute(
+        select(
+            one.c.labeller.label("first"),
+            other.c.labeller.label("second"),
+            one.c.label.label("said"),
+            other.c.label.label("heard"),
+            func.count().label("n"),
+        )
+        .select_from(one.join(other, both))
+        .group_by(one.c.labeller, other.c.labeller, one.c.label, other.c.label)
+    ):
+        tables.setdefault((row.first, row.second), {})[(row.said, row.heard)] = row.n
+    by_label = [func.count().filter(chosen.c.label == label).label(f"n_{label}") for label in VOTES]
+    judged = (
+        select(*by_label).group_by(chosen.c.event_id, chosen.c.face_index).having(func.count() > 1).subquery("judged")
+    )
+    patterns = await connection.execute(select(*judged.c, func.count().label("times")).group_by(*judged.c))
+    counted = [(list(row[:-1]), row.times) for row in patterns]
+    return Agreement(
+        labellers=labellers,
+        faces=sum(times for _, times in counted),
+        fleiss_kappa=fleiss_kappa(counted),
+        pairs=[
+            PairAgreement(
+                first=first,
+                second=second,
+                faces=sum(pairs.values()),
+                agreement=observed_agreement(pairs) or 0.0,
+                kappa=cohens_kappa(pairs),
+            )
+            for (first, second), pairs in sorted(tables.items())
+        ],
+    )
+
+
+async def votes_since(connection: AsyncConnection, labeller: str, since: datetime) -> int:
+    """How many votes a labeller gave since a time."""
+    statement = select(func.count()).where(votes.c.labeller == labeller, votes.c.voted_at >= since)
+    return await connection.scalar(statement) or 0
+
+
+async def progress(connection: AsyncConnection, labeller: str, since: datetime) -> Progress:
+    """How much is done."""
+    table = votes.c
+    mine = select(func.count()).where(table.labeller == labeller)
+    faces_voted = (
+        select(func.count().label("n")).select_from(votes).group_by(table.event_id, table.face_index).subquery()
+    )
+    of_all = (
+        await connection.execute(
+            select(func.count().label("all"), func.count().filter(faces_voted.c.n > 1).label("several")).select_from(
+                faces_voted
+            )
+        )
+    ).one()
+    return Progress(
+        labeller=labeller,
+        votes=await connection.scalar(mine) or 0,
+        votes_since=await votes_since(connection, labeller, since),
+        faces_of_all=of_all.all,
+        faces_of_several=of_all.several,
+    )

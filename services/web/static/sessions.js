@@ -1,0 +1,106 @@
+// The list of study sessions, and the form that starts one.
+
+import { ask } from "./api.js";
+import { icon, make, say } from "./dom.js";
+import { dateAndTime, duration } from "./words.js";
+
+const part = (id) => document.getElementById(id);
+let cursor = null;
+
+function trouble(text) {
+  part("trouble").hidden = !text;
+  say(part("trouble"), text);
+  if (text) part("trouble").scrollIntoView({ block: "nearest" });
+}
+
+function row(session) {
+  const item = make("li");
+  const link = make("a", "", session.participant);
+  link.href = `/sessions/${session.id}`;
+  const running = session.ended_at === null;
+  const seconds = ((running ? Date.now() : Date.parse(session.ended_at)) - Date.parse(session.started_at)) / 1000;
+  const about = [session.condition, session.devices.join(", "), `${session.markers} ${session.markers === 1 ? "marker" : "markers"}`];
+  const state = make("p", "chip");
+  state.dataset.tone = running ? "good" : "wait";
+  state.append(icon(running ? "recording" : "good"), make("span", "", running ? `Running for ${duration(seconds)}` : `Ended after ${duration(seconds)}`));
+  item.append(link, make("span", "", dateAndTime(session.started_at)), make("span", "about", about.filter(Boolean).join(" · ")), state);
+  if (running && part("start")) {
+    const stop = make("button", "", "Stop");
+    stop.type = "button";
+    stop.setAttribute("aria-label", `Stop the session of ${session.participant}`);
+    stop.addEventListener("click", async () => {
+      stop.disabled = true;
+      try {
+        item.replaceWith(row(await ask("POST", `/api/v1/sessions/${session.id}/stop`)));
+      } catch (error) {
+        stop.disabled = false;
+        trouble(error.message);
+      }
+    });
+    item.append(stop);
+  }
+  return item;
+}
+
+async function show() {
+  try {
+    const page = await ask("GET", `/api/v1/sessions?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+    part("sessions").append(...page.items.map(row));
+    cursor = page.next_cursor;
+    part("more").hidden = cursor === null;
+    part("none").hidden = part("sessions").children.length > 0;
+  } catch (error) {
+    trouble(error.message);
+  }
+}
+
+async function showDevices() {
+  const box = part("devices");
+  const legend = box.querySelector("legend");
+  try {
+    const { items } = await ask("GET", "/api/v1/devices");
+    if (!items.length) {
+      box.replaceChildren(legend, make("p", "quiet", "No device is known yet. A device appears when it sends its first reading; then load this page again."));
+      return;
+    }
+    box.replaceChildren(
+      legend,
+      ...items.map(({ device, statuses }) => {
+        const label = make("label", "choice");
+        const input = make("input");
+        input.type = "checkbox";
+        input.name = "devices";
+        input.value = device;
+        input.checked = items.length === 1;
+        const states = Object.values(statuses).map((status) => status.state);
+        const away = !states.length || states.includes("offline");
+        label.append(input, make("span", "", away ? `${device} (not reached now; what it records is sent when it is back)` : device));
+        return label;
+      }),
+    );
+  } catch (error) {
+    box.replaceChildren(legend, make("p", "quiet", error.message));
+  }
+}
+
+part("start")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(part("start"));
+  const devices = form.getAll("devices");
+  if (!devices.length) {
+    trouble("Choose at least one device.");
+    return;
+  }
+  const button = part("start").querySelector("button");
+  button.disabled = true;
+  try {
+    const session = await ask("POST", "/api/v1/sessions", { participant: form.get("participant"), condition: form.get("condition"), devices });
+    location.assign(`/sessions/${session.id}`);
+  } catch (error) {
+    trouble(error.message);
+    button.disabled = false;
+  }
+});
+part("more").addEventListener("click", show);
+if (part("start")) showDevices();
+show();

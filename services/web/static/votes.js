@@ -1,0 +1,98 @@
+// Votes on their way: kept by the browser until the server has them, so that none is lost when the page closes, the
+// network drops or the login expires. The last answer for a face counts, so sending again does no harm.
+
+const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
+const PREFIX = "emotion-edge votes ";
+const GONE = new Set([404, 410]);
+
+export class Votes {
+  #failures = 0;
+  #timer = 0;
+  #sending = false;
+
+  /**
+   * @param labeller whose they are
+   * @param named whether the server must be told so: where nobody logs in
+   * @param on called as on.taken(vote, answer), on.gone(vote, problem), on.state(waiting, trouble)
+   */
+  constructor(labeller, named, on) {
+    this.labeller = labeller;
+    this.named = named;
+    this.on = on;
+    this.key = PREFIX + labeller;
+    addEventListener("online", () => this.send());
+  }
+
+  /** What waits, oldest first: {event_id, face_index, label}; a label of null takes the vote back. */
+  waiting() {
+    try {
+      return JSON.parse(localStorage.getItem(this.key)) ?? [];
+    } catch {
+      return [];
+    }
+  }
+
+  /** Keep an answer and send it. */
+  add(vote) {
+    this.#keep([...this.waiting().filter((other) => !same(other, vote)), vote]);
+    this.send();
+  }
+
+  /** Send what waits, one after the other; comes back by itself after a failure. */
+  async send() {
+    if (this.#sending) return;
+    this.#sending = true;
+    clearTimeout(this.#timer);
+    let trouble = null;
+    for (let next = this.waiting()[0]; next && !trouble; next = this.waiting()[0]) {
+      trouble = await this.#sendOne(next);
+      // Another answer for the same face may have taken its place meanwhile; that one stays.
+      if (!trouble) this.#keep(this.waiting().filter((other) => !(same(other, next) && other.label === next.label)));
+    }
+    this.#sending = false;
+    this.#failures = trouble ? this.#failures + 1 : 0;
+    if (trouble && trouble.status !== 401) {
+      this.#timer = setTimeout(() => this.send(), RETRY_MS[Math.min(this.#failures, RETRY_MS.length) - 1]);
+    }
+    this.on.state(this.waiting().length, trouble);
+  }
+
+  async #sendOne(vote) {
+    let answer;
+    try {
+      answer = vote.label === null ? await this.#delete(vote) : await this.#post(vote);
+    } catch {
+      return { status: 0, text: "The web service is not reached." };
+    }
+    if (answer.ok) {
+      if (vote.label !== null) this.on.taken(vote, await answer.json());
+      return null;
+    }
+    const problem = await answer.json().catch(() => ({}));
+    const text = [problem.title, problem.detail, problem.next_step].filter(Boolean).join(". ") || `Answer ${answer.status}`;
+    // What can never be taken is told and not tried again: the face is gone, or the request does not fit.
+    if (GONE.has(answer.status) || answer.status === 422) {
+      if (vote.label !== null) this.on.gone(vote, text);
+      return null;
+    }
+    return { status: answer.status, text };
+  }
+
+  #post({ event_id, face_index, label }) {
+    const body = { event_id, face_index, label, ...(this.named ? { labeller: this.labeller } : {}) };
+    return fetch("/api/v1/labels", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  }
+
+  #delete({ event_id, face_index }) {
+    const query = this.named ? `?labeller=${encodeURIComponent(this.labeller)}` : "";
+    return fetch(`/api/v1/labels/${event_id}/${face_index}${query}`, { method: "DELETE" });
+  }
+
+  #keep(votes) {
+    localStorage.setItem(this.key, JSON.stringify(votes));
+    this.on.state(votes.length, null);
+  }
+}
+
+/** Whether two answers are about one face. */
+export const same = (one, other) => one.event_id === other.event_id && one.face_index === other.face_index;
