@@ -2,7 +2,11 @@
 
 make bench                          all; the demo for one minute
 make bench ARGS="--minutes 10"      the demo for ten
-make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, export, demo, viewers
+make bench ARGS="--only vision"     one part: vision, memory, training, outbox, ingest, outage, export, demo, viewers,
+                                    history
+make bench ARGS="--only history --detections 1000000"      over a smaller table than ten million
+
+The history takes longest, so it is measured only where it is named.
 """
 
 import argparse
@@ -10,12 +14,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import export, ingest, live, outage, outbox, training, viewers, vision
+from bench import export, history, ingest, live, outage, outbox, training, viewers, vision
 from bench.results import Result, table, write
 
 ROOT = Path(__file__).resolve().parents[1]
 SHELF = ROOT.parent / "shared"
 PARTS = ("vision", "memory", "training", "outbox", "ingest", "outage", "export", "demo", "viewers")
+ALONE = ("history",)
 
 
 def main() -> None:
@@ -23,8 +28,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part; may be given again")
+    parser.add_argument(
+        "--only", choices=(*PARTS, *ALONE), action="append", help="measure this part; may be given again"
+    )
     parser.add_argument("--minutes", type=float, default=1.0, help="how long the demo is watched")
+    parser.add_argument("--detections", type=int, default=10_000_000, help="how many the history is measured over")
     parser.add_argument("--clips", type=Path, default=SHELF / "clips", help="folder of test clips")
     parser.add_argument("--yunet", type=Path, default=SHELF / "models" / "face_detection_yunet_2023mar.onnx")
     arguments = parser.parse_args()
@@ -58,6 +66,8 @@ def main() -> None:
             results += live.run_demo(folder, arguments.minutes, env)
         if "viewers" in parts:
             results += viewers.run(folder)
+        if "history" in parts:
+            results += history.run(folder, arguments.detections)
     print(table(results))
     print(f"written to {write(results).relative_to(ROOT)}")
 

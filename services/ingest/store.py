@@ -18,6 +18,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ingest import episodes
 from services.ingest.validate import Accepted, Picture, Reason, Refused
 from shared import logs
 from shared.db.erasure import INGEST_LOCK
@@ -104,7 +105,10 @@ def _insert(table: str, columns: dict[str, str], conflict: str) -> str:
 
 
 _INSERT_DETECTIONS: Final = _insert("detections", _DETECTION_COLUMNS, "ON CONFLICT DO NOTHING")
-_INSERT_FACES: Final = _insert("faces", _FACE_COLUMNS, "ON CONFLICT DO NOTHING")
+_INSERT_FACES: Final = _insert(
+    "faces", _FACE_COLUMNS, "ON CONFLICT DO NOTHING RETURNING captured_at, event_id, face_index"
+)
+_ADD_TO_EPISODES: Final = _insert("episodes", episodes.COLUMNS, episodes.CONFLICT)
 _INSERT_FRAMES: Final = _insert("frames", _FRAME_COLUMNS, "ON CONFLICT DO NOTHING")
 _INSERT_DEAD_LETTERS: Final = _insert(
     "dead_letters",
@@ -122,7 +126,7 @@ ON CONFLICT (device) DO UPDATE SET
     first_seen = least(devices.first_seen, excluded.first_seen),
     last_seen = greatest(devices.last_seen, excluded.last_seen)
 """
-_SCHEMA_CHECK: Final = "SELECT FROM detections, faces, frames, devices, dead_letters, erasures LIMIT 0"
+_SCHEMA_CHECK: Final = "SELECT FROM detections, faces, episodes, frames, devices, dead_letters, erasures LIMIT 0"
 # Taken before the erasures are read and held until the commit: an erasure is written down before or after this batch.
 _SHARE_WITH_ERASURES: Final = "SELECT pg_advisory_xact_lock_shared($1)"
 # Those that may concern a batch: mostly none. Which of its messages they do concern is looked up one by one.
@@ -331,7 +335,11 @@ async def _write_detections(connection: asyncpg.Connection, batch: Sequence[Acce
         seen[detection.device] = min(first, detection.captured_at), max(last, detection.captured_at)
     stored = await _execute(connection, _INSERT_DETECTIONS, *_columns(rows))
     if faces:
-        await _execute(connection, _INSERT_FACES, *_columns(faces))
+        new = {tuple(row) for row in await connection.fetch(_INSERT_FACES, *_columns(faces))}
+        # Only what is new counts. In the order of keys, as everybody who changes episodes takes them.
+        added = episodes.gather((m.content for m in batch if isinstance(m.content, Detection)), new)
+        if added:
+            await _execute(connection, _ADD_TO_EPISODES, *_columns(added))
     # Last, because other replicas wait for these few rows.
     await _execute(connection, _UPSERT_DEVICES, *_columns([(device, *span) for device, span in seen.items()]))
     return stored

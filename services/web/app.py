@@ -22,7 +22,19 @@ from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.rate import Allowance, LimitRequests
 from services.web.routes import accounts as account_routes
-from services.web.routes import camera, control, datasets, devices, labels, live, pages, records, sessions
+from services.web.routes import (
+    camera,
+    control,
+    datasets,
+    devices,
+    history,
+    labels,
+    live,
+    pages,
+    records,
+    sessions,
+)
+from services.web.search import UnknownSession
 from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
@@ -94,6 +106,11 @@ class WebApp(FastAPI):
         return super().openapi()
 
 
+async def _on_unknown_session(request: Request, error: Exception) -> JSONResponse:
+    reason = f"there is no study session {error}; the page Sessions lists them"
+    return problems.bad_parameters([problems.WrongParameter(parameter="session", reason=reason)]).response(request)
+
+
 def create_app(
     *,
     role: pages.Role,
@@ -134,6 +151,7 @@ def create_app(
         return problem_of(error).response(request)
 
     app.add_exception_handler(DatabaseUnavailable, on_database)
+    app.add_exception_handler(UnknownSession, _on_unknown_session)
     charts = all(path.is_file() for path in CHART_FILES)
     if not charts:
         log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))
@@ -151,6 +169,7 @@ def create_app(
     if database is not None:
         app.include_router(sessions.router(database, hub, trail, gate))
         app.include_router(labels.router(database, trail, gate))
+        app.include_router(history.router(database, trail, gate))
     app.include_router(control.router(hub, set_paused, trail, gate))
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))

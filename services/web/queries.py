@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Row, Select, Table, and_, func, literal, select, true, tuple_
+from sqlalchemy import ColumnElement, Interval, Row, Select, Table, and_, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.web import cursors
+from services.web import cursors, search
 from services.web.cursors import Cursor
 from services.web.schemas import (
     BUCKETS,
@@ -62,34 +62,50 @@ def _next_cursor(rows: Sequence[Row[Any]], limit: int, id_column: str) -> str | 
 
 
 async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> DetectionPage:
-    """Detections that fit a query, newest first."""
-    statement = select(detections).where(*within(detections, query))
-    of_face: list[ColumnElement[bool]] = []
-    if query.emotion is not None:
-        of_face.append(faces.c.dominant_emotion == query.emotion)
-    if query.min_confidence is not None:
-        of_face.append(faces.c.confidence >= query.min_confidence)
-    if of_face:
-        statement = statement.where(
-            select(true())
-            .where(faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
-            .where(*of_face, *within(faces, query))
-            .exists()
+    """Detections that fit a query, newest first.
+
+    Raises:
+        UnknownSession: if the query names a session that is not there.
+    """
+    wanted = await search.resolve(connection, query)
+    cursor = cursors.decode(query.cursor) if query.cursor is not None else None
+    found = await search.find_detections(connection, wanted, cursor, query.limit)
+    return DetectionPage(
+        items=await detections_of(connection, found.keys),
+        next_cursor=cursors.encode(found.next) if found.next is not None else None,
+        searched_to=found.searched_to,
+    )
+
+
+async def detections_of(connection: AsyncConnection, keys: Sequence[Cursor]) -> list[StoredDetection]:
+    """The detections with these times and ids, in this order."""
+    if not keys:
+        return []
+    wanted = search.these(keys)
+    rows = await connection.execute(
+        select(detections).join_from(
+            wanted,
+            detections,
+            and_(detections.c.captured_at == wanted.c.captured_at, detections.c.event_id == wanted.c.id),
         )
-    rows = (await connection.execute(_page(statement, detections, "event_id", query))).all()
-    items = await _with_faces(connection, rows[: query.limit])
-    return DetectionPage(items=items, next_cursor=_next_cursor(rows, query.limit, "event_id"))
+    )
+    by_key = {(row.captured_at, row.event_id): row for row in rows}
+    return await _with_faces(connection, [by_key[key] for key in keys if key in by_key])
 
 
 async def one_detection(connection: AsyncConnection, event_id: UUID) -> StoredDetection | None:
     """A detection by its id."""
-    statement = select(detections).where(detections.c.event_id == event_id)
-    near = near_id(detections, event_id)
-    rows = (await connection.execute(statement.where(near))).all() if near is not None else []
-    if not rows:
-        rows = (await connection.execute(statement)).all()
-    found = await _with_faces(connection, rows[:1])
+    at = await captured_at(connection, event_id)
+    found = await detections_of(connection, [Cursor(at, event_id)]) if at is not None else []
     return found[0] if found else None
+
+
+async def captured_at(connection: AsyncConnection, event_id: UUID) -> datetime | None:
+    """When a detection was captured; None where there is none such."""
+    statement = select(detections.c.captured_at).where(detections.c.event_id == event_id).limit(1)
+    near = near_id(detections, event_id)
+    found = await connection.scalar(statement.where(near)) if near is not None else None
+    return cast("datetime | None", found or await connection.scalar(statement))
 
 
 def near_id(table: Table, id_: UUID) -> ColumnElement[bool] | None:
@@ -106,13 +122,9 @@ def near_id(table: Table, id_: UUID) -> ColumnElement[bool] | None:
 async def _with_faces(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[StoredDetection]:
     if not rows:
         return []
-    times = [row.captured_at for row in rows]
-    statement = (
-        select(faces)
-        .where(faces.c.captured_at.between(min(times), max(times)))
-        .where(faces.c.event_id.in_([row.event_id for row in rows]))
-        .order_by(faces.c.face_index)
-    )
+    wanted = search.these([Cursor(row.captured_at, row.event_id) for row in rows])
+    same = and_(faces.c.captured_at == wanted.c.captured_at, faces.c.event_id == wanted.c.id)
+    statement = select(faces).join_from(wanted, faces, same).order_by(faces.c.face_index)
     by_event: dict[UUID, list[Face]] = {}
     for face in await connection.execute(statement):
         by_event.setdefault(face.event_id, []).append(face_of_row(face))

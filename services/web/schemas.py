@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from services.web import cursors
 from shared.emotions import Emotion
-from shared.messages import Detection, DeviceName, Source, Status, Timestamp
+from shared.messages import Detection, DeviceName, Source, Status, Text, Timestamp
 
 MAX_LIMIT: Final = 1000
 MAX_BUCKETS: Final = 2000
@@ -71,13 +71,52 @@ class FrameQuery(Span):
     limit: Limit = 100
 
 
-class DetectionQuery(FrameQuery):
-    """Filters of detections. `emotion` and `min_confidence` ask for a frame in which one face meets both."""
+class Filter(Span):
+    """What may be asked of detections and episodes."""
 
+    session: UUID | None = Field(default=None, description="the devices and the time of this study session")
     emotion: Emotion | None = Field(default=None, description="a face whose dominant emotion is this")
     min_confidence: float | None = Field(
         default=None, ge=0, le=1, description="a face read with at least this confidence", examples=[0.8]
     )
+    ok: bool | None = Field(
+        default=None, description="true: a face that was good enough to be read; false: one that was not"
+    )
+    labelled: bool | None = Field(
+        default=None, description="true: a face on which somebody voted; false: one on which nobody did"
+    )
+    model: Text | None = Field(
+        default=None, description="the model's name, or name@version", examples=["slim_resnet", "slim_resnet@1.1.0"]
+    )
+    has_frame: bool | None = Field(default=None, description="whether the picture was to be kept")
+
+
+class DetectionFilter(Filter):
+    """Filters of detections. What is asked of a face must be met by one and the same face of a frame."""
+
+
+class DetectionQuery(DetectionFilter):
+    """Detections by page."""
+
+    cursor: CursorText | None = None
+    limit: Limit = 100
+
+
+class EpisodeFilter(Filter):
+    """Filters of episodes, which belong to a time that they reach into. `emotion` is the most frequent dominant one,
+    `min_confidence` asks for the best of its faces, `ok` for half of them, `model` and `has_frame` for the face that
+    stands for it."""
+
+    min_quality: float | None = Field(
+        default=None, ge=0, le=1, description="at least this share of its faces was good enough to be read"
+    )
+
+
+class EpisodeQuery(EpisodeFilter):
+    """Episodes by page."""
+
+    cursor: CursorText | None = None
+    limit: Limit = 50
 
 
 Bucket = Literal["1s", "5s", "10s", "30s", "1m", "5m", "15m", "1h", "6h", "1d"]
@@ -164,18 +203,25 @@ class StoredDetection(Detection):
     received_at: Timestamp
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What every answer has in common."""
+
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
 
-class DetectionPage(_Answer):
-    """Detections, newest first. `next_cursor` is null on the last page."""
+class DetectionPage(Answer):
+    """Detections, newest first. `next_cursor` is null on the last page.
+
+    Where a filter is so rare that the search stopped before the page was full, `searched_to` says how far back it came;
+    `next_cursor` goes on from there.
+    """
 
     items: list[StoredDetection]
     next_cursor: str | None
+    searched_to: Timestamp | None = None
 
 
-class FrameMeta(_Answer):
+class FrameMeta(Answer):
     """What is known of a kept picture; the picture itself is at `jpeg`."""
 
     frame_id: UUID
@@ -193,14 +239,14 @@ class FrameMeta(_Answer):
     jpeg: str = Field(examples=["/api/v1/frames/0195532e-8b70-7c3e-9d0a-2f6b7a1c4d5e.jpg"])
 
 
-class FramePage(_Answer):
+class FramePage(Answer):
     """Kept pictures, newest first. `next_cursor` is null on the last page."""
 
     items: list[FrameMeta]
     next_cursor: str | None
 
 
-class DeviceEntry(_Answer):
+class DeviceEntry(Answer):
     """A device as the records and the broker know it. Times are null where no detection of it was ever stored."""
 
     device: str
@@ -210,13 +256,13 @@ class DeviceEntry(_Answer):
     desired: dict[str, Any] | None = Field(default=None, description="what a person wants of it, as retained")
 
 
-class DeviceList(_Answer):
+class DeviceList(Answer):
     """All devices by name."""
 
     items: list[DeviceEntry]
 
 
-class StatsBucket(_Answer):
+class StatsBucket(Answer):
     """One stretch of time. `mean` holds the mean probabilities over its faces; null where there was none."""
 
     start: Timestamp
@@ -226,7 +272,7 @@ class StatsBucket(_Answer):
     mean: dict[Emotion, float] | None
 
 
-class Stats(_Answer):
+class Stats(Answer):
     """Buckets in which something was classified, oldest first; a bucket that is missing had nothing."""
 
     bucket: Bucket

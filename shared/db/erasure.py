@@ -13,10 +13,12 @@ from sqlalchemy import delete, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.db.audit import Entry, write
-from shared.db.places import PLACES, Place, Scope
+from shared.db.episode_tables import episodes
+from shared.db.episodes import EpisodeKey, keys_of_event, remake
+from shared.db.places import PLACES, Place, Scope, overlapping_episodes
 from shared.db.stale_exports import items_erased
 from shared.db.study_tables import dataset_items
-from shared.db.tables import erasures
+from shared.db.tables import erasures, faces
 from shared.errors import EmotionEdgeError
 
 BATCH: Final = 2000
@@ -88,6 +90,8 @@ async def erase(
         await connection.execute(update(erasures).where(erasures.c.id == number).values(rows_before=before))
     for place in PLACES:
         await _empty(engine, place, scope, progress)
+        if place.table is faces:
+            await _remake_episodes(engine, scope)
     async with engine.begin() as connection:
         after = await _count(connection, scope)
         done = not any(after.values())
@@ -136,6 +140,9 @@ async def _empty(engine: AsyncEngine, place: Place, scope: Scope, progress: Call
     some = select(*place.table.primary_key.columns).where(place.within(scope)).limit(BATCH)
     while True:
         async with engine.begin() as connection:
+            # Where one detection goes, its episodes cannot be found afterwards.
+            of_item = place.table is faces and scope.item_id is not None
+            touched = await keys_of_event(connection, scope.item_id) if of_item and scope.item_id else []
             gone = delete(place.table).where(key.in_(some))
             if place.table is dataset_items:
                 of_datasets = list(await connection.scalars(gone.returning(dataset_items.c.dataset_id)))
@@ -143,6 +150,21 @@ async def _empty(engine: AsyncEngine, place: Place, scope: Scope, progress: Call
                 removed = len(of_datasets)
             else:
                 removed = (await connection.execute(gone)).rowcount
+            await remake(connection, touched)
         if not removed:
             return
         progress(place.table.name, removed)
+
+
+async def _remake_episodes(engine: AsyncEngine, scope: Scope) -> None:
+    """Bring the episodes of a time into step with the faces that stay; each in a transaction of its own."""
+    if scope.item_id is not None:
+        return
+    columns = [episodes.c[name] for name in EpisodeKey._fields]
+    async with engine.connect() as connection:
+        found = [
+            EpisodeKey(*row) for row in await connection.execute(select(*columns).where(overlapping_episodes(scope)))
+        ]
+    for one in found:
+        async with engine.begin() as connection:
+            await remake(connection, [one])

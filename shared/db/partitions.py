@@ -109,6 +109,11 @@ class Partition:
     name: str
     end: datetime
 
+    @property
+    def last_day(self) -> date:
+        """The last day that it holds."""
+        return day_of(self.end) - timedelta(days=1)
+
 
 async def partitions(connection: AsyncConnection, table: str) -> list[Partition]:
     """The partitions of `table` but the default one, oldest first, as their names tell."""

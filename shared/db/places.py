@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, LargeBinary, Table, and_, literal, or_, select, true
 
+from shared.db.episode_tables import episodes
 from shared.db.study_tables import dataset_items, session_markers, study_sessions, votes
 from shared.db.tables import dead_letters, detections, faces, frames
 
@@ -66,6 +67,32 @@ def _of_dataset_item(scope: Scope) -> ColumnElement[bool]:
     return or_(dataset_items.c.event_id == scope.item_id, dataset_items.c.frame_id == scope.item_id)
 
 
+def _of_episode(scope: Scope) -> ColumnElement[bool]:
+    # Those that lie wholly within: one that reaches beyond is made again of the faces that stay.
+    if scope.item_id is not None:
+        return episodes.c.event_id == scope.item_id
+    conditions: list[ColumnElement[bool]] = []
+    if scope.begin is not None:
+        conditions.append(episodes.c.first_at >= scope.begin)
+    if scope.end is not None:
+        conditions.append(episodes.c.last_at < scope.end)
+    return and_(_of_device(scope), *conditions)
+
+
+def overlapping_episodes(scope: Scope) -> ColumnElement[bool]:
+    """The episodes that may hold faces of a scope which names a time."""
+    conditions: list[ColumnElement[bool]] = []
+    if scope.begin is not None:
+        conditions.append(episodes.c.last_at >= scope.begin)
+    if scope.end is not None:
+        conditions.append(episodes.c.first_at < scope.end)
+    return and_(_of_device(scope), *conditions)
+
+
+def _of_device(scope: Scope) -> ColumnElement[bool]:
+    return true() if scope.device is None else episodes.c.device == scope.device
+
+
 def _of_frame(scope: Scope) -> ColumnElement[bool]:
     if scope.item_id is None:
         return _range(frames, scope)
@@ -109,6 +136,7 @@ PLACES: Final = (
     Place(dataset_items, _of_dataset_item),
     Place(votes, _of_event(votes)),
     Place(faces, _of_event(faces)),
+    Place(episodes, _of_episode),
     Place(frames, _of_frame),
     Place(detections, _of_event(detections)),
     Place(dead_letters, _of_dead_letter),

@@ -11,16 +11,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic import Field
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import logs
 from shared.db import partitions
 from shared.db.audit import Entry, write
+from shared.db.episode_tables import episodes
+from shared.db.episodes import EpisodeKey, remake
 from shared.db.faults import describe
 from shared.db.partitions import DAYS_AHEAD, DAYS_BACK, Partition
-from shared.db.tables import AUDIT_LOG, PARTITIONED
+from shared.db.tables import AUDIT_LOG, PARTITIONED, detections, faces
 from shared.settings import Group
 
 _LOCK: Final = 0x656D6F72
@@ -134,6 +136,8 @@ async def _drop_expired(connection: AsyncConnection, table: str, days: int, now:
     for partition in expired(found, days, now):
         async with _patiently(connection, partition.name, outcome):
             await partitions.drop(connection, partition)
+            if table in (detections.name, faces.name):  # and so what is made of them
+                await connection.execute(delete(episodes).where(episodes.c.day == partition.last_day))
             outcome.dropped.append(partition.name)
 
 
@@ -159,16 +163,22 @@ _DELETES: Final = {
         WITH gone AS (
             DELETE FROM detections_default WHERE (captured_at, event_id) IN (
                 SELECT captured_at, event_id FROM detections_default WHERE {_EXPIRED_HERE} LIMIT {_BATCH})
-            RETURNING captured_at, event_id),
-        faceless AS (DELETE FROM faces f USING gone g WHERE (f.captured_at, f.event_id) = (g.captured_at, g.event_id))
-        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+            RETURNING captured_at, event_id, boot_id),
+        faceless AS (DELETE FROM faces f USING gone g WHERE (f.captured_at, f.event_id) = (g.captured_at, g.event_id)
+            RETURNING f.captured_at, f.device, g.boot_id, f.track_id)
+        SELECT (SELECT count(*) FROM gone), (captured_at AT TIME ZONE 'UTC')::date, device, boot_id, track_id
+        FROM (SELECT) AS always LEFT JOIN faceless ON true""",  # noqa: S608 - every part is a constant of this module
     "faces": f"""
         WITH gone AS (
             DELETE FROM faces_default WHERE (captured_at, event_id, face_index) IN (
                 SELECT captured_at, event_id, face_index FROM faces_default
                 WHERE captured_at >= :believable AND captured_at < :before LIMIT {_BATCH})
-            RETURNING 1)
-        SELECT count(*) FROM gone""",  # noqa: S608 - every part is a constant of this module
+            RETURNING captured_at, event_id, device, track_id)
+        SELECT (SELECT count(*) FROM gone), (captured_at AT TIME ZONE 'UTC')::date, device, boot_id, track_id
+        FROM (SELECT) AS always LEFT JOIN (
+            SELECT g.captured_at, g.device, d.boot_id, g.track_id
+            FROM gone g JOIN detections d USING (captured_at, event_id)
+        ) AS touched ON true""",  # noqa: S608 - every part is a constant of this module
     "frames": f"""
         WITH gone AS (
             DELETE FROM frames_default WHERE (captured_at, frame_id) IN (
@@ -203,7 +213,12 @@ async def _delete(
         times["believable"] = now - timedelta(days=DAYS_BACK)
     if ":ahead" in statement:
         times["ahead"] = now + timedelta(days=DAYS_AHEAD)
-    while rows := await connection.scalar(text(statement), times):
+    while True:
+        found = (await connection.execute(text(statement), times)).all()
+        rows: int = found[0][0]
+        # Those without a partition of their own: what is left of their episodes is made again.
+        await remake(connection, [EpisodeKey(*row[1:]) for row in found if len(row) > 1 and row.track_id is not None])
         await connection.commit()
+        if not rows:
+            return
         outcome.rows_deleted[table] = outcome.rows_deleted.get(table, 0) + rows
-    await connection.commit()

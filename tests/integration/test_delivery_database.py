@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import Store
 from services.ingest.validate import Accepted, Arrival, validate
-from shared.db import account_tables, study_tables, tables
+from shared.db import account_tables, episode_tables, study_tables, tables
 from shared.db.engine import create_engine
 from shared.db.faults import Fault, fault_of
 from shared.db.migrate import MigrationError, upgrade
@@ -45,6 +45,7 @@ def _differences(connection: Connection) -> list[object]:
         connection, opts={"compare_type": True, "compare_server_default": True, "include_name": _is_ours}
     )
     assert account_tables.users.metadata is study_tables.votes.metadata is tables.metadata  # all are loaded
+    assert episode_tables.episodes.metadata is tables.metadata
     return list(compare_metadata(context, tables.metadata))
 
 
@@ -73,8 +74,8 @@ async def test_upgrade_says_what_it_does_and_a_second_one_has_nothing_to_do(
     await upgrade(database_settings, steps.append)
     await asyncio.sleep(0)
     assert steps == [
-        "the database's schema goes from nothing to 0003",
-        "the database has the newest schema (0003)",
+        "the database's schema goes from nothing to 0004",
+        "the database has the newest schema (0004)",
     ]
 
 

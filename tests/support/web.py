@@ -13,6 +13,8 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.embedded import free_port
+from services.ingest.store import Store
+from services.ingest.validate import Accepted, Arrival, validate
 from services.web.main import run
 from services.web.settings import WebSettings
 from shared.db.engine import create_engine
@@ -21,6 +23,7 @@ from shared.db.partitions import ensure_day
 from shared.db.tables import PARTITIONED, detections, devices, faces, frames
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
+from shared.topics import Topics
 from tests.support.patience import STOPS_WITHIN_S
 from tests.support.scenes import BOOT
 
@@ -119,6 +122,15 @@ async def store(engine: AsyncEngine, found: Sequence[Detection], *, new_device: 
             await connection.execute(
                 insert(devices), [{"device": name, "first_seen": now, "last_seen": now} for name in sorted(names)]
             )
+
+
+async def ingested(engine: AsyncEngine, found: Sequence[Detection]) -> None:
+    """Store detections as ingest does, with their episodes."""
+    topics = Topics()
+    arrivals = [Arrival(topics.detections(one.device), one.to_json()) for one in found]
+    accepted = [judged for arrival in arrivals if isinstance(judged := validate(topics, arrival), Accepted)]
+    saved = await Store(engine, dead_letter_bytes=1000).save(accepted)
+    assert saved.stored == len(found)
 
 
 async def store_frame(

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import BaseModel
 
 from services.web import queries
 from services.web.database import Database
@@ -15,6 +14,7 @@ from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
+from services.web.routes.answers import asked, json_answer
 from services.web.schemas import (
     MAX_FACE_INDEX,
     DetectionPage,
@@ -34,17 +34,6 @@ from shared.messages import Status
 _ASK_EACH_TIME: Final = "private, no-cache"
 """A browser may keep a picture and asks before it shows it again: one that was erased is then gone there as well, and
 who saw it is known."""
-
-
-def _json(model: BaseModel) -> Response:
-    # Built from models already; sent without being checked a second time.
-    headers = {"Cache-Control": "no-store"}
-    return Response(model.model_dump_json(by_alias=True), media_type="application/json", headers=headers)
-
-
-def _asked(query: BaseModel) -> dict[str, Any]:
-    """What a viewer asked for, without the place on its pages."""
-    return query.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"cursor", "limit"})
 
 
 def router(
@@ -78,8 +67,8 @@ def router(
     async def detections(request: Request, query: Annotated[DetectionQuery, Query()]) -> Response:
         async with stored().reading() as connection:
             page = await queries.detection_page(connection, query)
-        trail.note(request, "view", "detections", detail={"query": _asked(query)})
-        return _json(page)
+        trail.note(request, "view", "detections", detail={"query": asked(query)})
+        return json_answer(page)
 
     @routes.get(
         "/detections/{event_id}",
@@ -95,7 +84,7 @@ def router(
                 f"There is no detection {event_id}.", "Check the id; it may have been erased or not have arrived yet."
             )
         trail.note(request, "view", "single detections", item=str(event_id))
-        return _json(found)
+        return json_answer(found)
 
     @routes.get(
         "/frames",
@@ -106,8 +95,8 @@ def router(
     async def frames(request: Request, query: Annotated[FrameQuery, Query()]) -> Response:
         async with stored().reading() as connection:
             page = await queries.frame_page(connection, query)
-        trail.note(request, "view", "list of pictures", detail={"query": _asked(query)})
-        return _json(page)
+        trail.note(request, "view", "list of pictures", detail={"query": asked(query)})
+        return json_answer(page)
 
     @routes.get(
         "/frames/{frame_id}.jpg",
@@ -193,7 +182,7 @@ def router(
         async with stored().reading() as connection:
             items = await queries.stats(connection, query.device, begin, end, query.bucket)
         trail.note(request, "view", f"statistics of {query.device or 'every device'}")
-        return _json(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))
+        return json_answer(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))
 
     @routes.get(
         "/devices",
@@ -214,7 +203,7 @@ def router(
                     device=name, first_seen=first, last_seen=last, statuses=_statuses(hub, name), desired=wish_of(name)
                 )
             )
-        return _json(DeviceList(items=entries))
+        return json_answer(DeviceList(items=entries))
 
     return routes
 

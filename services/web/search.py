@@ -1,0 +1,319 @@
+"""Finding detections and episodes by any filter within a bounded amount of work.
+
+What an index finds is found at once. A filter that no index serves is tried on the newest `ROWS` rows that an index
+does lead to, no more: the answer then says how far back was searched, and its cursor goes on from there. So no
+combination of filters makes the database work without an end, however rare what is asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Select,
+    Table,
+    Uuid,
+    and_,
+    column,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.web.cursors import Cursor
+from services.web.schemas import EpisodeFilter, Filter
+from shared.db.episode_tables import episodes
+from shared.db.study_tables import study_sessions, votes
+from shared.db.tables import detections, faces
+
+ROWS: Final = 20_000
+"""Rows that one search looks at where an index does not say which of them fit."""
+VOTES: Final = 5_000
+"""Votes whose faces one search looks up."""
+EPISODES_WITH_VOTES: Final = 2_000
+"""Episodes whose votes one search looks up."""
+_BEFORE_ALL: Final = UUID(int=0)
+
+
+class UnknownSession(LookupError):
+    """There is no study session with the id that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A filter with its session resolved to devices and a time."""
+
+    devices: tuple[str, ...] | None
+    begin: datetime | None
+    end: datetime | None
+    filter: Filter
+
+    def within(self, table: Table) -> list[ColumnElement[bool]]:
+        """Of these devices, captured in this time."""
+        conditions = _of_devices(table, self.devices)
+        if self.begin is not None:
+            conditions.append(table.c.captured_at >= self.begin)
+        if self.end is not None:
+            conditions.append(table.c.captured_at < self.end)
+        return conditions
+
+    @property
+    def of_face(self) -> bool:
+        """Whether faces must be looked at."""
+        wanted = self.filter
+        return any(each is not None for each in (wanted.emotion, wanted.min_confidence, wanted.ok, wanted.labelled))
+
+    @property
+    def of_detection(self) -> bool:
+        """Whether detections must be looked at beyond device and time."""
+        return self.filter.model is not None or self.filter.has_frame is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Keys in order; where the next page begins; and how far was searched, null where that is all the way."""
+
+    keys: list[Cursor]
+    next: Cursor | None
+    searched_to: datetime | None
+
+
+def these(keys: Sequence[Cursor]) -> FromClause:
+    """Keys as a table `these` to join with: each is then looked up in its own partition, however far apart they are."""
+    return (
+        func.unnest(
+            literal([key.captured_at for key in keys], ARRAY(DateTime(timezone=True))),
+            literal([key.id for key in keys], ARRAY(Uuid())),
+        )
+        .table_valued(column("captured_at", DateTime(timezone=True)), column("id", Uuid()), name="these")
+        .render_derived()
+    )
+
+
+async def resolve(connection: AsyncConnection, wanted: Filter) -> Wanted:
+    """Turn a session into its devices and time, together with those that were asked for.
+
+    Raises:
+        UnknownSession: if there is none with this id.
+    """
+    devices = None if wanted.device is None else (wanted.device,)
+    if wanted.session is None:
+        return Wanted(devices, wanted.from_, wanted.to, wanted)
+    session = (
+        await connection.execute(select(study_sessions).where(study_sessions.c.id == wanted.session))
+    ).one_or_none()
+    if session is None:
+        raise UnknownSession(str(wanted.session))
+    of_session = tuple(session.devices)
+    both = of_session if devices is None else tuple(set(devices) & set(of_session))
+    ends = [moment for moment in (wanted.to, session.ended_at) if moment is not None]
+    begins = [moment for moment in (wanted.from_, session.started_at) if moment is not None]
+    return Wanted(both, max(begins), min(ends, default=None), wanted)
+
+
+async def find_detections(
+    connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, limit: int, *, newer: bool = False
+) -> Found:
+    """The ids of detections that fit, newest first from the cursor on; or oldest first after it, with `newer`.
+
+    What is asked of faces must be met by one and the same face.
+    """
+    edge = await _edge(connection, wanted, cursor, newer=newer)
+    table = faces if wanted.of_face else detections
+    conditions = [*wanted.within(table), *_beyond(table.c.captured_at, table.c.event_id, cursor, newer=newer)]
+    if edge is not None:
+        conditions.append(table.c.captured_at <= edge if newer else table.c.captured_at >= edge)
+    statement: Select[*tuple[Any, ...]] = select(table.c.captured_at, table.c.event_id)
+    if wanted.of_face:
+        statement = statement.distinct()
+        conditions += of_face(wanted.filter)
+        if wanted.of_detection:
+            same = (faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
+            statement = statement.join_from(faces, detections, and_(*same))
+    conditions += of_model(detections, wanted.filter)
+    rows = await connection.execute(
+        statement.where(*conditions)
+        .order_by(*_ordered(table.c.captured_at, table.c.event_id, newer=newer))
+        .limit(limit + 1)
+    )
+    return _found([Cursor(*row) for row in rows], limit, edge)
+
+
+async def _edge(connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, *, newer: bool) -> datetime | None:
+    """The time of the last row that is looked at; None where all are, or where an index leads to what fits alone."""
+    if not wanted.of_face and not wanted.of_detection and (wanted.devices is None or len(wanted.devices) == 1):
+        return None
+    table = votes if wanted.filter.labelled else faces if wanted.of_face else detections
+    conditions: list[ColumnElement[bool]] = []
+    # Each of these has an index; the two together have none, and neither have several devices.
+    if wanted.devices is not None and len(wanted.devices) == 1:
+        conditions.append(table.c.device == wanted.devices[0])
+    elif table is faces and wanted.filter.emotion is not None:
+        conditions.append(faces.c.dominant_emotion == wanted.filter.emotion)
+    at = table.c.captured_at
+    if wanted.begin is not None:
+        conditions.append(at >= wanted.begin)
+    if wanted.end is not None:
+        conditions.append(at < wanted.end)
+    if cursor is not None:
+        conditions.append(at > cursor.captured_at if newer else at < cursor.captured_at)
+    edge: datetime | None = await connection.scalar(
+        select(at)
+        .where(*conditions)
+        .order_by(at if newer else at.desc())
+        .offset(VOTES if table is votes else ROWS)
+        .limit(1)
+    )
+    return edge
+
+
+def of_face(wanted: Filter) -> list[ColumnElement[bool]]:
+    """True for the faces that fit."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.emotion is not None:
+        conditions.append(faces.c.dominant_emotion == wanted.emotion)
+    if wanted.min_confidence is not None:
+        conditions.append(faces.c.confidence >= wanted.min_confidence)
+    if wanted.ok is not None:
+        conditions.append(faces.c.quality_ok == wanted.ok)
+    if wanted.labelled is not None:
+        voted = exists().where(
+            votes.c.event_id == faces.c.event_id,
+            votes.c.face_index == faces.c.face_index,
+            votes.c.captured_at == faces.c.captured_at,  # which leads to the face's partition
+        )
+        conditions.append(voted if wanted.labelled else ~voted)
+    return conditions
+
+
+def of_model(table: Table, wanted: Filter) -> list[ColumnElement[bool]]:
+    """True for the detections, or episodes, that fit."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.model is not None:
+        name, _, version = wanted.model.partition("@")
+        conditions.append(table.c.model_name == name)
+        if version:
+            conditions.append(table.c.model_version == version)
+    if wanted.has_frame is not None:
+        conditions.append(table.c.frame_id.is_not(None) if wanted.has_frame else table.c.frame_id.is_(None))
+    return conditions
+
+
+async def find_episodes(
+    connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, limit: int, *, newer: bool = False
+) -> Found:
+    """The ids of episodes that fit, by when they began; as `find_detections`."""
+    at = episodes.c.first_at
+    conditions = [*of_episode(wanted), *_beyond(at, episodes.c.id, cursor, newer=newer)]
+    edge = None
+    if len(conditions) > len(_of_devices(episodes, wanted.devices)):
+        look = [each for each in _of_devices(episodes, wanted.devices) if len(wanted.devices or ()) == 1]
+        if cursor is not None:
+            look.append(at > cursor.captured_at if newer else at < cursor.captured_at)
+        if wanted.end is not None:
+            look.append(at < wanted.end)
+        rows = ROWS if wanted.filter.labelled is None else EPISODES_WITH_VOTES
+        edge = await connection.scalar(
+            select(at).where(*look).order_by(at if newer else at.desc()).offset(rows).limit(1)
+        )
+        if edge is not None:
+            begin = _day_of(wanted.begin)
+            if begin is not None and not newer and edge < begin:
+                edge = None  # before all that may fit
+            else:
+                conditions.append(at <= edge if newer else at >= edge)
+    found = await connection.execute(
+        select(at, episodes.c.id)
+        .where(*conditions)
+        .order_by(*_ordered(at, episodes.c.id, newer=newer))
+        .limit(limit + 1)
+    )
+    return _found([Cursor(*row) for row in found], limit, edge)
+
+
+def of_episode(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """True for the episodes that fit: those that reach into the time, also from before it."""
+    conditions = _of_devices(episodes, wanted.devices)
+    if wanted.end is not None:
+        conditions.append(episodes.c.first_at < wanted.end)
+    begin = _day_of(wanted.begin)
+    if begin is not None:  # none is longer than its day
+        conditions += [episodes.c.first_at >= begin, episodes.c.last_at >= wanted.begin]
+    this = wanted.filter
+    if this.emotion is not None:
+        conditions.append(episodes.c.dominant_emotion == this.emotion)
+    if this.min_confidence is not None:
+        conditions.append(episodes.c.best_confidence >= this.min_confidence)
+    if this.ok is not None:
+        conditions.append(episodes.c.ok_share >= 0.5 if this.ok else episodes.c.ok_share < 0.5)
+    if isinstance(this, EpisodeFilter) and this.min_quality is not None:
+        conditions.append(episodes.c.ok_share >= this.min_quality)
+    if this.labelled is not None:
+        conditions.append(LABELLED if this.labelled else ~LABELLED)
+    return conditions + of_model(episodes, this)
+
+
+LABELLED: Final = (
+    exists()
+    .where(votes.c.device == episodes.c.device)
+    .where(votes.c.captured_at.between(episodes.c.first_at, episodes.c.last_at))
+    .where(
+        faces.c.captured_at == votes.c.captured_at,
+        faces.c.event_id == votes.c.event_id,
+        faces.c.face_index == votes.c.face_index,
+        faces.c.track_id == episodes.c.track_id,
+    )
+    .where(
+        detections.c.captured_at == votes.c.captured_at,
+        detections.c.event_id == votes.c.event_id,
+        detections.c.boot_id == episodes.c.boot_id,
+    )
+    .correlate(episodes)
+)
+"""Whether somebody voted on one of an episode's faces."""
+
+
+def _of_devices(table: Table, devices: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    if devices is None:
+        return []
+    return [table.c.device == devices[0]] if len(devices) == 1 else [table.c.device.in_(devices)]
+
+
+def _day_of(moment: datetime | None) -> datetime | None:
+    return None if moment is None else datetime.combine(moment.astimezone(UTC).date(), time(), UTC)
+
+
+def _beyond(
+    at: ColumnElement[datetime], id_: ColumnElement[UUID], cursor: Cursor | None, *, newer: bool
+) -> list[ColumnElement[bool]]:
+    """What comes after the cursor. The row comparison does not prune partitions; the plain bound does."""
+    if cursor is None:
+        return []
+    here = tuple_(literal(cursor.captured_at), literal(cursor.id))
+    if newer:
+        return [at >= cursor.captured_at, tuple_(at, id_) > here]
+    return [at <= cursor.captured_at, tuple_(at, id_) < here]
+
+
+def _ordered(
+    at: ColumnElement[datetime], id_: ColumnElement[UUID], *, newer: bool
+) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return (at, id_) if newer else (at.desc(), id_.desc())
+
+
+def _found(keys: list[Cursor], limit: int, edge: datetime | None) -> Found:
+    if len(keys) > limit:
+        return Found(keys[:limit], keys[limit - 1], None)
+    if edge is None:
+        return Found(keys, None, None)
+    # All of the edge's own time was looked at: what follows is before it.
+    return Found(keys, Cursor(edge, _BEFORE_ALL), edge)
