@@ -16,6 +16,7 @@ from services.web import problems
 from services.web.accounts.accounts import Accounts
 from services.web.database import Database, DatabaseUnavailable, problem_of
 from services.web.datasets.jobs import Jobs
+from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
@@ -23,14 +24,17 @@ from services.web.hub import Hub
 from services.web.rate import Allowance, LimitRequests
 from services.web.routes import accounts as account_routes
 from services.web.routes import (
+    audit,
     camera,
     control,
     datasets,
     devices,
     history,
+    keys,
     labels,
     live,
     pages,
+    people,
     records,
     sessions,
 )
@@ -124,6 +128,7 @@ def create_app(
     trail: Trail,
     gate: Gate,
     accounts: Accounts | None,
+    eraser: Eraser | None,
     metrics: Metrics,
     readiness: Readiness,
     max_viewers: int,
@@ -173,6 +178,10 @@ def create_app(
     app.include_router(control.router(hub, set_paused, trail, gate))
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))
+        app.include_router(people.router(accounts.people, trail, gate))
+        app.include_router(keys.router(accounts.keys, trail, gate))
+    if database is not None and eraser is not None:
+        app.include_router(audit.router(database, eraser, trail, gate))
     app.include_router(datasets.router(database, jobs, trail, gate, exports_bytes=exports_bytes))
     app.include_router(camera.router(hub, send_picture, trail, gate))
     app.include_router(devices.router(hub, database, change_wish, trail, gate))

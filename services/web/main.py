@@ -14,6 +14,7 @@ from services.web.accounts.people import People
 from services.web.app import create_app
 from services.web.database import Database
 from services.web.datasets.jobs import Jobs
+from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.feed import Feed
 from services.web.gate import Gate, Identify, anybody, anybody_here
@@ -62,6 +63,7 @@ async def run(settings: WebSettings) -> None:
 
         database: Database | None = None
         accounts: Accounts | None = None
+        eraser: Eraser | None = None
         passwords = Passwords()
         stack.callback(passwords.close)
         identify: Identify = anybody if settings.login == "off" or settings.role == "edge" else anybody_here
@@ -73,6 +75,14 @@ async def run(settings: WebSettings) -> None:
             database = Database(engine)
             save = database.write_audit
             doorkeeper = Doorkeeper(database, timedelta(hours=settings.login_idle_h))
+            # Counting and removing take the time that they take.
+            patient = create_engine(
+                settings.database.model_copy(update={"pool_size": 2}),
+                application="emotion-edge web erasing",
+                statement_timeout_s=None,
+            )
+            stack.push_async_callback(patient.dispose)
+            eraser = Eraser(patient)
             lasts = timedelta(hours=settings.login_max_h)
             accounts = Accounts(
                 Logins(database, passwords, doorkeeper, lasts, required=settings.login_required),
@@ -111,6 +121,7 @@ async def run(settings: WebSettings) -> None:
             trail=trail,
             gate=Gate(identify),
             accounts=accounts,
+            eraser=eraser,
             metrics=metrics,
             readiness=missing,
             max_viewers=settings.max_viewers,
@@ -125,6 +136,8 @@ async def run(settings: WebSettings) -> None:
             tasks.create_task(link.run(), name="web broker")
             tasks.create_task(lease.run(), name="web watch lease")
             tasks.create_task(trail.run(), name="web audit trail")
+            if eraser is not None:
+                tasks.create_task(eraser.run(), name="web erasing")
             if database is not None:
                 if settings.login_required:
                     first = make_first_admin(

@@ -21,7 +21,12 @@ def _small(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _in_one_line(value: str) -> str:
+def in_one_line(value: str) -> str:
+    """`value`, if it can be shown and stored.
+
+    Raises:
+        ValueError: for control characters and what is no character.
+    """
     if not value.isprintable():
         raise ValueError("expected text in one line, without control characters")
     return value
@@ -172,7 +177,7 @@ class MakeKey(_Asked):
     name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-        AfterValidator(_in_one_line),
+        AfterValidator(in_one_line),
         Field(description="what it is for", examples=["notebook on the lab's server"]),
     ]
     scopes: list[Right] = Field(min_length=1, max_length=4, examples=[["view"]])

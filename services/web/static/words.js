@@ -7,8 +7,8 @@ export const timeOfDay = (moment) => clock.format(new Date(moment));
 
 const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-/** Day and time in the viewer's zone. */
-export const dateAndTime = (moment) => calendar.format(new Date(moment));
+/** Day and time in the viewer's zone; `none` where there is no moment. */
+export const dateAndTime = (moment, none = "never") => (moment === null ? none : calendar.format(new Date(moment)));
 
 /** "2 s", "5 min", "3 h", "4 days". */
 export function duration(seconds) {

@@ -93,6 +93,7 @@ def client() -> httpx.AsyncClient:
         trail=Trail(save, metrics),
         gate=Gate(),
         accounts=None,
+        eraser=None,
         metrics=metrics,
         readiness=dict,
         max_viewers=1,

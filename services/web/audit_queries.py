@@ -1,0 +1,55 @@
+"""Reading the audit log, erasures, and what retention left. Plain functions on a connection."""
+
+from typing import Any, Final
+
+from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.web import cursors
+from services.web.audit_schemas import AuditEntry, AuditPage, AuditQuery, ErasureEntry, LastRetention, RetentionFacts
+from services.web.cursors import Cursor
+from shared.db import audit
+from shared.db.tables import audit_log, detections, erasures, frames
+
+_NEWEST_ERASURES: Final = 100
+
+
+async def audit_page(connection: AsyncConnection, query: AuditQuery) -> AuditPage:
+    """Lines that fit a query, newest first."""
+    statement = select(audit_log)
+    if query.action is not None:
+        statement = statement.where(audit_log.c.action == query.action)
+    if query.who is not None:
+        statement = statement.where(audit_log.c.who == query.who)
+    if query.cursor is not None:
+        at, last = cursors.decode(query.cursor)
+        key = tuple_(audit_log.c.at, audit_log.c.id)
+        # The row comparison does not prune partitions; the plain bound does.
+        statement = statement.where(audit_log.c.at <= at, key < tuple_(literal(at), literal(last)))
+    statement = statement.order_by(audit_log.c.at.desc(), audit_log.c.id.desc()).limit(query.limit + 1)
+    rows = (await connection.execute(statement)).all()
+    shown = rows[: query.limit]
+    return AuditPage(
+        items=[AuditEntry.model_validate(dict(row._mapping)) for row in shown],
+        next_cursor=cursors.encode(Cursor(shown[-1].at, shown[-1].id)) if len(rows) > query.limit else None,
+    )
+
+
+async def retention_facts(connection: AsyncConnection) -> RetentionFacts:
+    """When something was last dropped, and how old the oldest records are."""
+    dropped = await audit.newest(connection, 1, "retention")
+    return RetentionFacts(
+        last=LastRetention(at=dropped[0].at, days=dropped[0].entry.detail["days"]) if dropped else None,
+        oldest_detection=await connection.scalar(select(func.min(detections.c.captured_at))),
+        oldest_frame=await connection.scalar(select(func.min(frames.c.captured_at))),
+    )
+
+
+async def newest_erasures(connection: AsyncConnection) -> list[ErasureEntry]:
+    """The newest ones, newest first."""
+    rows = await connection.execute(select(erasures).order_by(erasures.c.id.desc()).limit(_NEWEST_ERASURES))
+    return [_erasure(dict(row._mapping)) for row in rows]
+
+
+def _erasure(row: dict[str, Any]) -> ErasureEntry:
+    return ErasureEntry.model_validate({**row, "from": row["captured_from"], "to": row["captured_to"]})

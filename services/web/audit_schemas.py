@@ -1,0 +1,126 @@
+"""What the REST interface takes and gives of the audit log, retention and erasures."""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from services.web.accounts.schemas import in_one_line
+from services.web.schemas import CursorText, Limit, Moment
+from shared.messages import DeviceName, Timestamp
+
+_Filter = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(in_one_line)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+
+class AuditQuery(_Asked):
+    """Filters of the audit log."""
+
+    action: _Filter | None = Field(default=None, description="only this action", examples=["view"])
+    who: _Filter | None = Field(default=None, description="only of this name", examples=["anna"])
+    cursor: CursorText | None = None
+    limit: Limit = 100
+
+
+class AuditEntry(_Answer):
+    """One line of the log."""
+
+    at: Timestamp
+    id: UUID
+    who: str
+    action: str
+    object: str
+    detail: dict[str, Any]
+    request_id: str | None
+
+
+class AuditPage(_Answer):
+    """Lines, newest first. `next_cursor` is null on the last page."""
+
+    items: list[AuditEntry]
+    next_cursor: str | None
+
+
+class LastRetention(_Answer):
+    """When retention last dropped something, and the days that were set then, by kind; 0 is for ever."""
+
+    at: Timestamp
+    days: dict[str, int]
+
+
+class RetentionFacts(_Answer):
+    """What the database shows of retention. How long things are kept is set where ingest runs."""
+
+    last: LastRetention | None = Field(description="null: nothing was ever dropped")
+    oldest_detection: Timestamp | None
+    oldest_frame: Timestamp | None
+
+
+class _Range(_Asked):
+    device: DeviceName
+    from_: Moment | None = Field(
+        default=None, alias="from", description="captured at or after; not given: from the first"
+    )
+    to: Moment = Field(description="captured before", examples=["2026-03-01T13:00:00Z"])
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.from_ is not None and self.from_ >= self.to:
+            raise ValueError("from must be before to")
+        return self
+
+
+class ErasurePreviewQuery(_Range):
+    """What would be erased."""
+
+
+class ErasePreview(_Answer):
+    """How much there is of it now."""
+
+    rows: dict[str, int] = Field(description="by table")
+
+
+class EraseWish(_Range):
+    """What to erase for good."""
+
+    confirm: Literal["erase"] = Field(description="the word erase, so that nothing is erased by mistake")
+
+
+class ErasureAtWork(_Answer):
+    """An erasure that waits or is carried out now, by this service."""
+
+    device: str
+    from_: Timestamp | None = Field(alias="from")
+    to: Timestamp
+    requested_by: str
+    rows_removed: int
+
+
+class ErasureEntry(_Answer):
+    """An erasure and its proof. It holds for ever: ingest refuses what comes later and lies within."""
+
+    id: int
+    requested_at: Timestamp
+    requested_by: str
+    device: str | None = Field(description="null: every device")
+    from_: Timestamp | None = Field(alias="from")
+    to: Timestamp | None
+    item_id: UUID | None
+    rows_before: dict[str, int] | None
+    rows_after: dict[str, int] | None = Field(description="all 0 once it is finished")
+    finished_at: Timestamp | None
+
+
+class ErasureList(_Answer):
+    """The newest erasures, and those at work."""
+
+    at_work: list[ErasureAtWork]
+    failed: str | None = Field(description="why the last one that this service carried out was not finished")
+    items: list[ErasureEntry]

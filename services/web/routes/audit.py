@@ -1,0 +1,108 @@
+"""The audit log, what retention left, and erasing: for who answers for the data."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from services.web import audit_queries
+from services.web.audit_schemas import (
+    AuditPage,
+    AuditQuery,
+    ErasePreview,
+    EraseWish,
+    ErasureAtWork,
+    ErasureList,
+    ErasurePreviewQuery,
+    RetentionFacts,
+)
+from services.web.database import Database
+from services.web.eraser import Eraser
+from services.web.gate import Gate, who
+from services.web.problems import responses
+from services.web.routes.accounts import answer
+from services.web.routes.control import json_only
+from services.web.trail import Trail
+from shared.db.places import Scope
+
+_READS: Final = responses(401, 403, 422, 503)
+
+
+def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIRouter:
+    """Routes of the audit log and of privacy."""
+    routes = APIRouter(prefix="/api/v1", tags=["privacy"])
+    admin = [gate.guard("admin")]
+
+    @routes.get(
+        "/audit",
+        summary="Who saw, changed or erased what, newest first",
+        response_model=AuditPage,
+        dependencies=admin,
+        responses=_READS,
+    )
+    async def audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Response:
+        """Lines reach it some seconds after what they tell."""
+        async with database.reading() as connection:
+            page = await audit_queries.audit_page(connection, query)
+        detail = {"query": query.model_dump(exclude_none=True, exclude={"cursor", "limit"})}
+        trail.note(request, "view", "audit log", detail=detail)
+        return answer(page)
+
+    @routes.get(
+        "/retention",
+        summary="What is known of how long things are kept",
+        response_model=RetentionFacts,
+        dependencies=[gate.guard("view")],
+        responses=responses(401, 403, 503),
+    )
+    async def retention() -> Response:
+        """The times are set where ingest runs, by EMOTION_RETENTION__…; this is what the database shows of them."""
+        async with database.reading() as connection:
+            return answer(await audit_queries.retention_facts(connection))
+
+    @routes.get(
+        "/erasures",
+        summary="Erasures and their proof, newest first",
+        response_model=ErasureList,
+        dependencies=admin,
+        responses=responses(401, 403, 503),
+    )
+    async def erasures() -> Response:
+        """The newest 100, also those of the command line."""
+        async with database.reading() as connection:
+            items = await audit_queries.newest_erasures(connection)
+        at_work = []
+        for job in eraser.at_work:
+            span = {"device": job.scope.device, "from": job.scope.begin, "to": job.scope.end}
+            rest = {"requested_by": job.who, "rows_removed": job.removed}
+            at_work.append(ErasureAtWork.model_validate({**span, **rest}))
+        return answer(ErasureList(at_work=at_work, failed=eraser.failed, items=items))
+
+    @routes.get(
+        "/erasures/preview",
+        summary="How much an erasure would remove",
+        response_model=ErasePreview,
+        dependencies=admin,
+        responses=_READS,
+    )
+    async def preview(query: Annotated[ErasurePreviewQuery, Query()]) -> Response:
+        """Refused messages of the device count whatever their time: they cannot be trusted to say it."""
+        return answer(ErasePreview(rows=await eraser.count(Scope(query.device, query.from_, query.to))))
+
+    @routes.post(
+        "/erasures",
+        summary="Erase what a device recorded in a time, for good",
+        status_code=202,
+        response_model=ErasureAtWork,
+        dependencies=[Depends(json_only), *admin],
+        responses=responses(400, 401, 403, 413, 415, 422, 503),
+    )
+    async def erase(request: Request, wish: EraseWish) -> Response:
+        """It is carried out in the background; GET /api/v1/erasures shows how far it is and, at the end, the proof.
+        This cannot be undone."""
+        scope = Scope(wish.device, wish.from_, wish.to)
+        eraser.ask(scope, who(request))
+        trail.note(request, "ask to erase", str(scope))
+        span = {"device": wish.device, "from": wish.from_, "to": wish.to}
+        return answer(ErasureAtWork.model_validate({**span, "requested_by": who(request), "rows_removed": 0}), 202)
+
+    return routes

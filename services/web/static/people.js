@@ -1,0 +1,84 @@
+// Who may log in: their roles, temporary passwords, logins.
+
+import { ask } from "./api.js";
+import { say } from "./dom.js";
+import { complain, onSubmit } from "./forms.js";
+import { dateAndTime } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+const list = byId("people");
+const shown = byId("shown-once");
+
+function showOnce({ person, temporary_password: password }) {
+  say(shown.querySelector("[data-part=name]"), person.name);
+  say(shown.querySelector("[data-part=secret]"), password);
+  shown.hidden = false;
+  byId("shown-once-title").focus();
+}
+
+function facts(person) {
+  const parts = [];
+  if (person.disabled_at) parts.push(`Disabled since ${dateAndTime(person.disabled_at)}`);
+  else if (person.password_temporary) parts.push("Has not chosen a password yet");
+  parts.push(person.seen_at ? `last seen ${dateAndTime(person.seen_at)}, logged in ${person.logins} ${person.logins === 1 ? "time" : "times"}` : "not logged in");
+  parts.push(person.keys === 1 ? "1 key" : `${person.keys} keys`);
+  parts.push(`added ${dateAndTime(person.created_at)}`);
+  return parts.join("; ");
+}
+
+/** Do something, then show everybody as they are; what is refused is said. */
+async function act(work) {
+  complain(byId("problem"), "");
+  try {
+    await work();
+  } catch (error) {
+    complain(byId("problem"), error.message);
+  }
+  await load();
+}
+
+function entry(person) {
+  const item = byId("person").content.firstElementChild.cloneNode(true);
+  const part = (name) => item.querySelector(`[data-part=${name}]`);
+  const path = `/api/v1/users/${person.id}`;
+  say(part("name"), person.name);
+  say(part("facts"), facts(person));
+  for (const control of item.querySelectorAll("button, select")) control.setAttribute("aria-describedby", `person-${person.id}`);
+  part("name").id = `person-${person.id}`;
+  part("role").value = person.role;
+  part("role").addEventListener("change", () => act(() => ask("PATCH", path, { role: part("role").value })));
+  part("reset").addEventListener("click", () => {
+    if (!confirm(`Make a new password for ${person.name}? The old one ends, and ${person.name} is logged out.`)) return;
+    act(async () => showOnce(await ask("POST", `${path}/reset`)));
+  });
+  part("logout").disabled = person.logins === 0;
+  part("logout").addEventListener("click", () => act(() => ask("POST", `${path}/logout`)));
+  say(part("disable"), person.disabled_at ? "Enable" : "Disable");
+  part("disable").addEventListener("click", () => {
+    const disabled = !person.disabled_at;
+    if (disabled && !confirm(`Disable ${person.name}? They are logged out, and their keys end to work. You can enable them again.`)) return;
+    act(() => ask("PATCH", path, { disabled }));
+  });
+  return item;
+}
+
+async function load() {
+  try {
+    const { items } = await ask("GET", "/api/v1/users");
+    const none = document.createElement("li");
+    say(none, "Nobody yet. Add the first person below; give them the role admin.");
+    list.replaceChildren(...(items.length ? items.map(entry) : [none]));
+  } catch (error) {
+    list.replaceChildren();
+    complain(byId("problem"), error.message);
+  }
+  list.removeAttribute("aria-busy");
+}
+
+onSubmit(byId("add"), async (values) => {
+  const made = await ask("POST", "/api/v1/users", values);
+  byId("add").reset();
+  await load();
+  showOnce(made);
+});
+load();

@@ -1,0 +1,102 @@
+// What is kept, and erasing it.
+
+import { ask } from "./api.js";
+import { make, say } from "./dom.js";
+import { complain, onSubmit } from "./forms.js";
+import { dateAndTime, label } from "./words.js";
+
+const LOOK_AGAIN_MS = 2000;
+const byId = (id) => document.getElementById(id);
+
+function fill(list, rows) {
+  list.replaceChildren(
+    ...rows.map(([name, value]) => {
+      const row = make("div");
+      row.append(make("dt", "", name), make("dd", "", value));
+      return row;
+    }),
+  );
+}
+
+async function showKept() {
+  try {
+    const kept = await ask("GET", "/api/v1/retention");
+    const rows = [
+      ["Oldest detection", dateAndTime(kept.oldest_detection, "none")],
+      ["Oldest picture", dateAndTime(kept.oldest_frame, "none")],
+      ["Last time that something expired", dateAndTime(kept.last?.at ?? null)],
+    ];
+    for (const [name, days] of Object.entries(kept.last?.days ?? {})) rows.push([`${label(name)}, as set then`, days ? String(days) : "for ever"]);
+    fill(byId("kept"), rows);
+  } catch (error) {
+    complain(byId("kept-problem"), error.message);
+  }
+}
+
+const total = (rows) => Object.values(rows ?? {}).reduce((sum, count) => sum + count, 0).toLocaleString();
+const span = (from, to) => `${from ? `from ${dateAndTime(from)} ` : ""}until ${dateAndTime(to, "any time")}`;
+const scope = (item) => (item.item_id ? `Item ${item.item_id}` : `${item.device ?? "Every device"}, ${span(item.from, item.to)}`);
+
+function entry(title, ...facts) {
+  const item = make("li", "entry");
+  item.append(make("h3", "", title), ...facts.map((fact) => make("p", "quiet", fact)));
+  return item;
+}
+
+async function showErasures() {
+  const list = byId("erasures");
+  let again = false;
+  try {
+    const found = await ask("GET", "/api/v1/erasures");
+    again = found.at_work.length > 0;
+    complain(byId("erasures-problem"), found.failed ? `Not finished: ${found.failed}` : "");
+    const items = found.at_work.map((job) => entry(scope(job), `At work: ${job.rows_removed.toLocaleString()} rows removed so far. Asked for by ${job.requested_by}.`));
+    for (const item of found.items) {
+      if (again && !item.finished_at) continue; // told as at work
+      const proof = item.finished_at ? `Erased ${dateAndTime(item.finished_at)}: ${total(item.rows_before)} rows before, ${total(item.rows_after)} after.` : "Not finished. Ask for the same again; it goes on where it was.";
+      items.push(entry(scope(item), proof, `Asked for by ${item.requested_by}, ${dateAndTime(item.requested_at)}.`));
+    }
+    list.replaceChildren(...(items.length ? items : [make("li", "quiet", "Nothing was erased yet.")]));
+  } catch (error) {
+    complain(byId("erasures-problem"), error.message);
+  }
+  list.removeAttribute("aria-busy");
+  if (again) setTimeout(showErasures, LOOK_AGAIN_MS);
+}
+
+async function nameDevices() {
+  try {
+    const { items } = await ask("GET", "/api/v1/devices");
+    byId("devices").replaceChildren(...items.map(({ device }) => Object.assign(make("option"), { value: device })));
+  } catch (error) {
+    complain(byId("erasures-problem"), error.message); // the name can still be typed
+  }
+}
+
+const moment = (local) => (local ? new Date(local).toISOString() : null);
+
+showKept();
+if (byId("find")) {
+  let wish = null;
+  onSubmit(byId("find"), async ({ device, from, to }) => {
+    byId("erase").hidden = true;
+    wish = { device, to: moment(to), ...(from && { from: moment(from) }) };
+    const { rows } = await ask("GET", `/api/v1/erasures/preview?${new URLSearchParams(wish)}`);
+    say(byId("erase-what"), `To be erased: ${scope({ from: null, ...wish })}`);
+    fill(byId("rows"), Object.entries(rows).map(([table, count]) => [label(table), count.toLocaleString()]));
+    byId("erase").hidden = false;
+    byId("erase-what").focus();
+  });
+  byId("find").addEventListener("input", () => {
+    byId("erase").hidden = true; // what was shown is not what would be meant
+  });
+  onSubmit(byId("erase"), async ({ confirm }) => {
+    await ask("POST", "/api/v1/erasures", { ...wish, confirm });
+    byId("erase").reset();
+    byId("erase").hidden = true;
+    byId("find").reset();
+    await showErasures();
+  });
+  nameDevices();
+  showErasures();
+}

@@ -1,0 +1,172 @@
+"""Logging in, people, keys, the audit log and privacy in a real browser, on a phone's width and by keyboard."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+import services.web.trail
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.support import scenes
+from tests.support.accounts import PASSWORD, add_person
+from tests.support.browser import Visit
+from tests.support.web import records, running_web, store, web_settings
+
+OWN = "four green lamps by the door"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+async def log_in(page: Page, name: str, password: str) -> None:
+    """By keyboard alone: the name has the focus when the page opens."""
+    await expect(page.get_by_label("Name")).to_be_focused()
+    await page.keyboard.type(name)
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(password)
+    await page.keyboard.press("Enter")
+
+
+async def fits(page: Page) -> None:
+    """Nothing is wider than the phone, and what is pressed is large enough."""
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360, page.url
+    for target in await page.locator(
+        "main button:visible, main select:visible, main input:visible, .who a, .who button"
+    ).all():
+        box = await target.bounding_box()
+        assert box is None or box["height"] >= 24, await target.evaluate("element => element.outerHTML")
+
+
+async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_makes_a_key(
+    browser: Browser,
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(services.web.trail, "WRITE_EVERY_S", 0.05)
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        await add_person(engine, "ada", "admin")
+        settings = web_settings(mqtt_settings, database_settings, login="required")
+        async with running_web(settings) as base:
+            page = await browser.new_page(viewport={"width": 360, "height": 800})
+            visit = Visit(page, base)
+            page.on("dialog", lambda dialog: dialog.accept())
+
+            await page.goto(f"{base}/people")
+            await expect(page).to_have_url(f"{base}/login?next=/people")
+            await page.screenshot(path=tmp_path / "login.png", full_page=True)
+            await log_in(page, "ada", "wrong")
+            await expect(page.get_by_role("alert")).to_contain_text("Name and password do not belong together")
+            await expect(page.get_by_label("Password")).to_be_focused()
+            await page.keyboard.type(PASSWORD)
+            await page.keyboard.press("Enter")
+            await expect(page.get_by_role("heading", name="People", exact=True)).to_be_visible()
+
+            await page.get_by_label("Name", exact=True).fill("berta")
+            await page.locator("#role").select_option("researcher")
+            await page.get_by_role("button", name="Add person").press("Enter")
+            await expect(page.get_by_role("heading", name="Temporary password")).to_be_focused()
+            password = await page.locator("#shown-once code").inner_text()
+            berta = page.get_by_role("listitem").filter(has_text="berta")
+            await expect(berta).to_contain_text("Has not chosen a password yet")
+            await berta.get_by_label("Role").select_option("labeller")
+            await fits(page)
+            await page.screenshot(path=tmp_path / "people.png", full_page=True)
+            await page.get_by_role("listitem").filter(has_text="ada").get_by_role("button", name="Disable").click()
+            await expect(page.get_by_role("alert")).to_contain_text("The last administrator stays one")
+            await page.get_by_role("button", name="Log out", exact=True).click()
+            await expect(page).to_have_url(f"{base}/login")
+
+            await page.goto(f"{base}/keys")
+            await log_in(page, "berta", password)
+            await expect(page).to_have_url(f"{base}/account?next=/keys")
+            await expect(page.get_by_text("Your password is a temporary one")).to_be_visible()
+            await expect(page.get_by_role("link", name="Live")).to_have_count(0)
+            await page.get_by_label("The temporary password").fill(password)
+            await page.get_by_label("New password", exact=True).fill(OWN)
+            await page.get_by_label("New password again").fill(f"{OWN}?")
+            await page.get_by_role("button", name="Change password").press("Enter")
+            await expect(page.get_by_role("alert")).to_contain_text("The two new passwords differ")
+            await page.get_by_label("New password again").fill(OWN)
+            await page.screenshot(path=tmp_path / "account.png", full_page=True)
+            await page.get_by_role("button", name="Change password").press("Enter")
+
+            await expect(page).to_have_url(f"{base}/keys")
+            await expect(page.get_by_label("admin: people")).to_have_count(0)
+            await page.get_by_label("What it is for").fill("a notebook")
+            await page.get_by_role("button", name="Make key").press("Enter")
+            await expect(page.get_by_role("heading", name="Your new key")).to_be_focused()
+            token = await page.locator("#shown-once code").inner_text()
+            await fits(page)
+            await page.screenshot(path=tmp_path / "keys.png", full_page=True)
+            async with httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {token}"}) as program:
+                assert (await program.get("/api/v1/devices")).status_code == 200
+                await page.get_by_role("button", name="Revoke").click()
+                await expect(page.locator("#keys")).to_contain_text("revoked")
+                assert (await program.get("/api/v1/devices")).status_code == 401
+            await page.goto(f"{base}/audit")
+            await expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+            await page.get_by_role("button", name="Log out", exact=True).click()
+            await expect(page).to_have_url(f"{base}/login")
+
+            await page.goto(f"{base}/audit?action=make%20key")
+            await log_in(page, "ada", PASSWORD)
+            await expect(page.locator("#lines tr").first).to_contain_text("a notebook")
+            await expect(page.get_by_label("Action", exact=True)).to_have_value("make key")
+            await fits(page)
+            await page.screenshot(path=tmp_path / "audit.png", full_page=True)
+            # A refusal is in the browser's own console too; nothing else is.
+            assert [text for text in visit.complaints if "Failed to load resource" not in text] == []
+            assert visit.foreign == []
+            await page.close()
+
+
+async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_filled_in(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    async with records(database_settings, now.date(), (now - timedelta(minutes=5)).date()) as engine:
+        await store(engine, [scenes.detection("camera-1", scenes.face(), captured_at=now - timedelta(minutes=5))])
+        async with (
+            running_web(web_settings(mqtt_settings, database_settings)) as base,
+            httpx.AsyncClient(base_url=base) as client,
+        ):
+            page = await browser.new_page(viewport={"width": 360, "height": 800}, timezone_id="America/New_York")
+            visit = Visit(page, base)
+            await page.goto(f"{base}/privacy")
+            await expect(page.get_by_text("Nobody logs in here")).to_be_visible()
+            await expect(page.locator("#erasures")).to_contain_text("Nothing was erased yet.")
+            await page.get_by_label("Device", exact=True).fill("camera-1")
+            local = await page.evaluate("new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString()")
+            await page.get_by_label("To", exact=True).fill(local[:19])
+            await page.get_by_role("button", name="Show what would go").press("Enter")
+            await expect(page.locator("#erase-what")).to_be_focused()
+            await expect(page.locator("#rows div").filter(has_text="Detections")).to_contain_text("1")
+            erase = page.get_by_role("button", name="Erase for good")
+            await erase.click()
+            assert len((await client.get("/api/v1/detections")).json()["items"]) == 1
+            await page.get_by_label("Type the word erase").fill("erase")
+            await page.screenshot(path=tmp_path / "privacy.png", full_page=True)
+            await erase.press("Enter")
+            await expect(page.locator("#erasures")).to_contain_text("2 rows before, 0 after")
+            assert (await client.get("/api/v1/detections")).json()["items"] == []
+            await fits(page)
+
+            await page.get_by_role("link", name="A notice to print").click()
+            await page.get_by_label("Who records").fill("<b>The lab</b>")
+            await page.get_by_label("Are pictures kept?").select_option("No pictures are kept.")
+            notice = page.get_by_role("article")
+            await expect(notice).to_contain_text("<b>The lab</b>")
+            await page.reload()
+            await expect(notice).to_contain_text("<b>The lab</b>")
+            await expect(notice).to_contain_text("No pictures are kept.")
+            await fits(page)
+            await page.emulate_media(media="print")
+            await expect(page.locator("#fill")).to_be_hidden()
+            await expect(notice).to_be_visible()
+            await page.screenshot(path=tmp_path / "notice.png", full_page=True)
+            assert visit.complaints == []
+            assert visit.foreign == []
+            await page.close()

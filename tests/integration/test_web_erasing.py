@@ -1,0 +1,111 @@
+"""Erasing over REST, over a real Postgres, and what is known of retention."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.db import audit
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.integration.delivery import until
+from tests.support import scenes
+from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    async with records(database_settings, (NOW - timedelta(hours=2)).date(), NOW.date()) as engine:
+        yield engine
+
+
+async def test_what_is_named_is_erased_and_proven_and_nothing_else(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    old, new = NOW - timedelta(hours=2), NOW - timedelta(minutes=1)
+    kept = [scenes.detection("camera-1", scenes.face(), captured_at=at, seq=seq) for seq, at in enumerate((old, new))]
+    other = scenes.detection("camera-2", scenes.face(), captured_at=old, seq=9)
+    await store(engine, [*kept, other])
+    await store_frame(engine, kept[0].event_id, scenes.picture(64, 36), old)
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
+        named = {"device": "camera-1", "to": (NOW - timedelta(hours=1)).isoformat()}
+        rows = (await client.get("/api/v1/erasures/preview", params=named)).json()["rows"]
+        assert {table: number for table, number in rows.items() if number} == {"detections": 1, "faces": 1, "frames": 1}
+        check_problem(await client.post("/api/v1/erasures", json=named), 422, "bad-parameters")
+        check_problem(await client.post("/api/v1/erasures", json={**named, "confirm": "yes"}), 422, "bad-parameters")
+        backwards = {**named, "from": NOW.isoformat(), "confirm": "erase"}
+        check_problem(await client.post("/api/v1/erasures", json=backwards), 422, "bad-parameters")
+        assert (await client.get("/api/v1/erasures")).json() == {"at_work": [], "failed": None, "items": []}
+        assert (await client.post("/api/v1/erasures", json={**named, "confirm": "erase"})).status_code == 202
+
+        async def done() -> bool:
+            found = (await client.get("/api/v1/erasures")).json()
+            return bool(found["items"]) and found["items"][0]["finished_at"] is not None and not found["at_work"]
+
+        await until(done)
+        (proof,) = (await client.get("/api/v1/erasures")).json()["items"]
+        assert (proof["device"], proof["requested_by"]) == ("camera-1", "somebody at this machine")
+        assert proof["rows_before"]["detections"] == 1
+        assert not any(proof["rows_after"].values())
+        left = {item["event_id"] for item in (await client.get("/api/v1/detections")).json()["items"]}
+        assert left == {str(kept[1].event_id), str(other.event_id)}
+        assert (await client.get(f"/api/v1/frames/{kept[0].event_id}.jpg")).status_code == 404
+    async with engine.connect() as connection:
+        actions = {one.entry.action for one in await audit.newest(connection, 100)}
+    assert {"ask to erase", "erase begins", "erase"} <= actions
+
+
+async def test_an_erasure_that_fails_is_told_and_goes_on_when_it_is_asked_for_again(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    await store(engine, [scenes.detection("camera-1", scenes.face(), captured_at=NOW, seq=1)])
+    wish = {"device": "camera-1", "to": (NOW + timedelta(hours=1)).isoformat(), "confirm": "erase"}
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE dead_letters RENAME TO hidden"))
+        await client.post("/api/v1/erasures", json=wish)
+
+        async def failed() -> bool:
+            return (await client.get("/api/v1/erasures")).json()["failed"] is not None
+
+        await until(failed)
+        preview = {name: value for name, value in wish.items() if name != "confirm"}
+        check_problem(await client.get("/api/v1/erasures/preview", params=preview), 503, "not-counted")
+        async with engine.begin() as connection:
+            await connection.execute(text("ALTER TABLE hidden RENAME TO dead_letters"))
+        await client.post("/api/v1/erasures", json=wish)
+
+        async def done() -> bool:
+            found = (await client.get("/api/v1/erasures")).json()
+            return found["items"][0]["finished_at"] is not None and found["failed"] is None
+
+        await until(done)
+        assert (await client.get("/api/v1/detections")).json()["items"] == []
+
+
+async def test_retention_shows_what_the_database_knows(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
+        nothing = {"last": None, "oldest_detection": None, "oldest_frame": None}
+        assert (await client.get("/api/v1/retention")).json() == nothing
+        await store(engine, [scenes.detection("camera-1", captured_at=NOW, seq=1)])
+        async with engine.begin() as connection:
+            detail = {"dropped": [], "rows_deleted": {}, "days": {"frames_days": 30}}
+            await audit.write(connection, [audit.Entry("retention", "retention", "what expired", detail)])
+        known = (await client.get("/api/v1/retention")).json()
+        assert known["last"]["days"] == {"frames_days": 30}
+        assert datetime.fromisoformat(known["oldest_detection"]) == NOW
