@@ -150,7 +150,7 @@ async def test_nobody_gets_anywhere_without_a_name(
             page = not path.startswith("/api/") or path == "/api/v1/docs"
             assert answer.status_code == (303 if page else 401), f"{method} {path}: {answer.text[:200]}"
             if page:
-                assert answer.headers["location"] == f"/login?next={path}"
+                assert answer.headers["location"] == f"/login?next={address(path)}"
             temporary = await ask(client, method, path, Role="admin", Temporary="yes")
             if need != "login":
                 assert temporary.status_code == (303 if page else 403), f"{method} {path}"
