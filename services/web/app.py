@@ -43,6 +43,7 @@ from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
 from shared.metrics import Metrics
+from shared.wording import LOOKS
 
 log = logs.get(__name__)
 
@@ -167,6 +168,7 @@ def create_app(
         trim_blocks=True,
         auto_reload=False,  # looking whether a file has changed would block the loop
     )
+    templates.globals["looks"] = LOOKS
     for name in templates.list_templates():
         templates.get_template(name)  # from disk now, also those that others extend
     app.include_router(live.router(hub, max_viewers, trail, gate))

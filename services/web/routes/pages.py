@@ -35,6 +35,8 @@ PAGES: Final = (
     Page("/sessions", "sessions.html", "Sessions"),
     Page("/sessions/{session_id}", "session.html", "Session", in_menu=False),
     Page("/label", "label.html", "Label", right="label"),
+    Page("/history", "history.html", "History"),
+    Page("/history/{event_id}", "detection.html", "Detection", in_menu=False),
     Page("/datasets", "datasets.html", "Datasets"),
     Page("/camera", "camera.html", "Camera", "research", roles=("cloud", "edge"), camera=True),
     Page("/devices", "devices.html", "Devices", roles=("cloud", "edge")),

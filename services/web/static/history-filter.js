@@ -1,0 +1,37 @@
+// What is asked for, as it stands in the address: links, the back button and reloads keep it.
+
+import { ask } from "./api.js";
+
+const TO_THE_SERVER = ["device", "session", "emotion", "min_confidence", "ok", "labelled", "model", "has_frame"];
+const HOURS = { "1h": 1, "24h": 24, "": 168, "30d": 720 };
+
+/** The view that an address asks for. */
+export const viewOf = (asked) => (asked.get("view") === "detections" ? "detections" : "episodes");
+
+/** The filters of an address as REST takes them. Relative times are counted back from `now`. */
+export function forServer(asked, now) {
+  const query = new URLSearchParams();
+  for (const name of TO_THE_SERVER) if (asked.get(name)) query.set(name, asked.get(name));
+  if (asked.get("last") === "own") {
+    for (const name of ["from", "to"]) if (asked.get(name)) query.set(name, asked.get(name));
+  } else if (asked.get("last") !== "all") {
+    query.set("from", new Date(now - (HOURS[asked.get("last") ?? ""] ?? HOURS[""]) * 3600e3).toISOString());
+  }
+  return query;
+}
+
+/** An address of these pages with what was asked for. */
+export function link(path, asked) {
+  const text = asked.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** A moment as a form's own time of day, in the viewer's zone. */
+export function toField(moment) {
+  const at = new Date(moment);
+  if (Number.isNaN(at.getTime())) return "";
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60e3).toISOString().slice(0, 19);
+}
+
+/** Ask the server for what an address's filter means; throws a Problem. */
+export const read = (path, query = new URLSearchParams()) => ask("GET", link(path, query));

@@ -1,0 +1,118 @@
+"""The history in a real browser: the filter in the address, the timeline by keys, and the way from frame to frame."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Locator, expect
+
+from shared.db.erasure import erase
+from shared.db.places import Scope
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.e2e.test_every_page import RULES, wrong_with
+from tests.support import scenes
+from tests.support.browser import Visit
+from tests.support.web import ingested, records, running_web, store_frame, web_settings
+
+WAIT_MS = 30_000
+FILTER = "?view=detections&device=camera-1&min_confidence=0.7"
+pytestmark = pytest.mark.timeout(300)
+
+
+async def test_from_a_filter_to_a_frame_and_on_by_keys(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    kept = scenes.new_id()
+    visits = [
+        scenes.detection(
+            device,
+            scenes.face(track, "happy" if track % 2 else "sad", 0.61 + number / 20),
+            captured_at=now - timedelta(hours=6 * track, seconds=-number),
+            seq=number,
+            frame_id=kept if (device, track, number) == ("camera-1", 1, 2) else None,
+        )
+        for device in ("camera-1", "camera-2")
+        for track in range(1, 5)
+        for number in range(5)
+    ]
+    async with records(database_settings) as engine:
+        await ingested(engine, visits)
+        await store_frame(engine, kept, scenes.picture(), next(one.captured_at for one in visits if one.frame_id))
+        async with running_web(web_settings(mqtt_settings, database_settings)) as base:
+            page = await browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+            page.set_default_timeout(WAIT_MS)
+            visit = Visit(page, base)
+            entries = page.locator("#list li")
+            state = page.locator("#state")
+
+            def field(name: str) -> Locator:
+                return page.locator(f"#filter [name={name}]")
+
+            # The filter acts at once, stands in the address, and the back button leads back.
+            await page.goto(f"{base}/history")
+            await expect(state).to_contain_text("8 shown", timeout=WAIT_MS)
+            await field("device").select_option("camera-1")
+            await expect(page).to_have_url(f"{base}/history?device=camera-1")
+            await expect(state).to_contain_text("4 shown", timeout=WAIT_MS)
+            await field("emotion").select_option("happy")
+            await expect(page).to_have_url(f"{base}/history?device=camera-1&emotion=happy")
+            await expect(state).to_contain_text("2 shown", timeout=WAIT_MS)
+            await expect(entries.first).to_contain_text("Mostly: looks happy")
+            await expect(entries.first.locator("image")).to_have_attribute("href", f"/api/v1/frames/{kept}.jpg")
+            await expect(entries.nth(1)).to_contain_text("No picture kept")
+            await page.screenshot(path=tmp_path / "history.png", full_page=True)
+            assert await wrong_with(page, RULES) == []
+            await page.go_back()
+            await expect(field("emotion")).to_have_value("")
+            await expect(state).to_contain_text("4 shown", timeout=WAIT_MS)
+
+            # The last bars hold the newest visit: chosen by keys.
+            timeline = page.get_by_role("slider", name="Timeline")
+            await timeline.press("End")
+            for _ in range(6):
+                await timeline.press("Shift+ArrowLeft")
+            await expect(timeline).to_have_attribute("aria-valuetext", re.compile(": 2$"))
+            await timeline.press("Enter")
+            await expect(field("last")).to_have_value("own")
+            await expect(field("from")).to_be_visible()
+            await expect(state).to_contain_text("2 shown", timeout=WAIT_MS)
+
+            # To the frames, and through them by arrow keys, keeping the filter.
+            await page.goto(f"{base}/history{FILTER}")
+            await expect(state).to_contain_text("12 shown", timeout=WAIT_MS)
+            await entries.nth(1).get_by_role("link").press("Enter")
+            title = page.locator("#title")
+            await expect(title).to_contain_text("camera-1")
+            await expect(page.locator("#faces")).to_contain_text("Person 1: looks happy")
+            await expect(page.locator(".bars li").filter(has_text="Happy")).to_contain_text("76.0%")
+            earlier = page.get_by_role("link", name="Earlier")
+            await expect(earlier).to_have_attribute("href", f"/history/{visits[2].event_id}{FILTER}")
+            await page.keyboard.press("ArrowLeft")
+            await expect(page).to_have_url(f"{base}/history/{visits[2].event_id}{FILTER}")
+            await expect(page.locator("#frame image")).to_have_attribute("href", f"/api/v1/frames/{kept}.jpg")
+            boxes = page.get_by_role("button", name="Boxes")
+            await boxes.press("Enter")
+            await expect(boxes).to_have_attribute("aria-pressed", "false")
+            await expect(page.locator("#frame .boxes")).to_have_attribute("visibility", "hidden")
+            await page.set_viewport_size({"width": 360, "height": 800})
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
+            await page.screenshot(path=tmp_path / "detection.png", full_page=True)
+            assert await wrong_with(page, RULES) == []
+            await expect(page.get_by_role("link", name="Later")).to_have_attribute(
+                "href", f"/history/{visits[3].event_id}{FILTER}"
+            )
+            await page.keyboard.press("ArrowRight")
+            await expect(page.locator("#picture-state")).to_contain_text("No picture of this frame was kept")
+            assert visit.complaints == []
+
+            # What was erased meanwhile is told, not shown.
+            await erase(engine, Scope(item_id=visits[3].event_id), "tester")
+            await page.reload()
+            await expect(state).to_contain_text("This detection is not there. It was erased")
+            await page.get_by_role("link", name="Back to the history").press("Enter")
+            await expect(page).to_have_url(f"{base}/history{FILTER}")
+            await expect(state).to_contain_text("11 shown", timeout=WAIT_MS)
+            assert visit.foreign == []
+            await page.close()
