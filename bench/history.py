@@ -154,7 +154,7 @@ class Day:
                         "event_id": self._ids(where[this]),
                         "face_index": struct.pack(">h", index),
                         "device": self.names[self.device[where[this]]],
-                        "track_id": self.track[where[this]] + index * 5_000,
+                        "track_id": (self.track[where[this]] + index * 5_000).astype(">i8"),
                         **{side: struct.pack(">i", 100) for side in "xywh"},
                         "face_confidence": struct.pack(">f", 0.97),
                         **{each: confidence[this] if each == name else rest for each in EMOTIONS},
