@@ -144,7 +144,7 @@ async def timeline(connection: AsyncConnection, query: EpisodeFilter, now: datet
         UnknownSession: if the query names a session that is not there.
     """
     wanted = await search.resolve(connection, query)
-    fits = search.of_episode(wanted)
+    fits = search.of_episode(wanted, search.AMONG_LABELLED)
     at = episodes.c.first_at
     end = wanted.end or now
     begin = wanted.begin or await connection.scalar(select(at).order_by(at, episodes.c.id).limit(1)) or end

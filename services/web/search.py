@@ -14,12 +14,14 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Date,
     DateTime,
     FromClause,
     Select,
     Table,
     Uuid,
     and_,
+    cast,
     column,
     exists,
     func,
@@ -42,6 +44,34 @@ VOTES: Final = 5_000
 EPISODES_WITH_VOTES: Final = 2_000
 """Episodes whose votes one search looks up."""
 _BEFORE_ALL: Final = UUID(int=0)
+
+
+_VOTED_FACE: Final = and_(
+    faces.c.captured_at == votes.c.captured_at,
+    faces.c.event_id == votes.c.event_id,
+    faces.c.face_index == votes.c.face_index,
+)
+_VOTED_DETECTION: Final = and_(
+    detections.c.captured_at == votes.c.captured_at, detections.c.event_id == votes.c.event_id
+)
+LABELLED: Final = (
+    exists()
+    .where(votes.c.device == episodes.c.device)
+    .where(votes.c.captured_at.between(episodes.c.first_at, episodes.c.last_at))
+    .where(_VOTED_FACE, faces.c.track_id == episodes.c.track_id)
+    .where(_VOTED_DETECTION, detections.c.boot_id == episodes.c.boot_id)
+    .correlate(episodes)
+)
+"""Whether somebody voted on one of an episode's faces: looked up for each, which suits a page of them."""
+AMONG_LABELLED: Final = tuple_(episodes.c.day, episodes.c.device, episodes.c.boot_id, episodes.c.track_id).in_(
+    select(
+        cast(func.timezone("UTC", votes.c.captured_at), Date), votes.c.device, detections.c.boot_id, faces.c.track_id
+    )
+    .select_from(votes)
+    .join(faces, _VOTED_FACE)
+    .join(detections, _VOTED_DETECTION)
+)
+"""The same by gathering all votes first, which suits a count of all episodes."""
 
 
 class UnknownSession(LookupError):
@@ -240,7 +270,7 @@ async def find_episodes(
     return _found([Cursor(*row) for row in found], limit, edge)
 
 
-def of_episode(wanted: Wanted) -> list[ColumnElement[bool]]:
+def of_episode(wanted: Wanted, labelled: ColumnElement[bool] = LABELLED) -> list[ColumnElement[bool]]:
     """True for the episodes that fit: those that reach into the time, also from before it."""
     conditions = _of_devices(episodes, wanted.devices)
     if wanted.end is not None:
@@ -258,28 +288,8 @@ def of_episode(wanted: Wanted) -> list[ColumnElement[bool]]:
     if isinstance(this, EpisodeFilter) and this.min_quality is not None:
         conditions.append(episodes.c.ok_share >= this.min_quality)
     if this.labelled is not None:
-        conditions.append(LABELLED if this.labelled else ~LABELLED)
+        conditions.append(labelled if this.labelled else ~labelled)
     return conditions + of_model(episodes, this)
-
-
-LABELLED: Final = (
-    exists()
-    .where(votes.c.device == episodes.c.device)
-    .where(votes.c.captured_at.between(episodes.c.first_at, episodes.c.last_at))
-    .where(
-        faces.c.captured_at == votes.c.captured_at,
-        faces.c.event_id == votes.c.event_id,
-        faces.c.face_index == votes.c.face_index,
-        faces.c.track_id == episodes.c.track_id,
-    )
-    .where(
-        detections.c.captured_at == votes.c.captured_at,
-        detections.c.event_id == votes.c.event_id,
-        detections.c.boot_id == episodes.c.boot_id,
-    )
-    .correlate(episodes)
-)
-"""Whether somebody voted on one of an episode's faces."""
 
 
 def _of_devices(table: Table, devices: Sequence[str] | None) -> list[ColumnElement[bool]]:
