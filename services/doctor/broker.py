@@ -150,7 +150,7 @@ async def _log_in(settings: MqttSettings, device: str | None, topic: str) -> lis
     try:
         async with asyncio.timeout(_LOGIN_S):
             # The link tells of a failure by its last error only, since it goes on by itself.
-            while not link.connected.is_set() and link.last_error == fresh:  # noqa: ASYNC110
+            while not link.connected.is_set() and link.last_error == fresh:  # noqa: ASYNC110 - an error sets no event
                 await asyncio.sleep(_LOOK_EVERY_S)
     except TimeoutError:
         cause = f"It took the connection and did not answer the login within {_LOGIN_S:g} s."
