@@ -176,10 +176,13 @@ function counter(name, value) {
   return row;
 }
 
-let progressAsked = false;
+let progress = null; // "asking", or "again" where votes were kept while the server counted
 async function showProgress() {
-  if (progressAsked) return;
-  progressAsked = true;
+  if (progress) {
+    progress = "again"; // the answer that is under way may have been counted before the vote
+    return;
+  }
+  progress = "asking";
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
   try {
@@ -194,7 +197,9 @@ async function showProgress() {
   } catch (error) {
     trouble(error.message);
   }
-  progressAsked = false;
+  const missed = progress === "again";
+  progress = null;
+  if (missed) showProgress();
 }
 
 const share = (value) => (value === null ? "not defined" : value.toLocaleString(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
