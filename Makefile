@@ -100,8 +100,8 @@ services/web/static/vendor/.installed: package.json package-lock.json | .venv/cr
 	@$(BIN)/python -m services.web.assets
 	@touch $@
 
-# Tests run against Debian's Mosquitto, Postgres and Chromium, and let clocks jump with libfaketime. As root they are installed; else their absence is said.
-DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium \
+# Tests run against Debian's Mosquitto, Postgres and Chromium, let clocks jump with libfaketime, and follow the docs with curl and jq. As root they are installed; else their absence is said.
+DEBIAN_PROGRAMS := mosquitto:/usr/sbin/mosquitto chromium:/usr/bin/chromium curl:/usr/bin/curl jq:/usr/bin/jq \
   postgresql:$(or $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres)),/absent) \
   libfaketime:$(or $(firstword $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1)),/absent)
 .PHONY: debian

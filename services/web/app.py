@@ -144,7 +144,8 @@ def create_app(
         allowance=Allowance(requests_per_s),
         title="Emotion at the Edge",
         version="1",
-        description="What was read in the faces that cameras saw: how they look, never how somebody is.",
+        description="What was read in the faces that cameras saw: how they look, never how somebody is. "
+        "The project's docs/rest-tutorial.md goes through it step by step.",
         openapi_url=None,  # FastAPI's own route asks nobody who they are; pages.py has it
         docs_url=None,  # FastAPI's own pages load from a CDN; /api/v1/docs works offline
         redoc_url=None,
