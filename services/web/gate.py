@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Protocol
 from fastapi import Depends
 from starlette.requests import Request
 
+from services.web.database import DatabaseUnavailable
 from services.web.problems import ApiProblem
 
 Right = Literal["view", "label", "research", "admin"]
@@ -100,6 +101,17 @@ class Gate:
     def known(self, request: Request, identity: Identity) -> None:
         """From now on this is who asks: they have just logged in."""
         request.state.identity = identity
+
+    async def still_knows(self, request: Request) -> bool:
+        """Whether who was let in is known as just the same now: for an answer that stays open long after.
+
+        False also where the database has been away for longer than anybody is remembered.
+        """
+        before: Identity | None = request.state.identity
+        try:
+            return await self._identify(request) == before
+        except (ApiProblem, DatabaseUnavailable):
+            return False
 
     def needs(self, need: Need) -> Callable[[Request], Awaitable[Identity]]:
         """A dependency of routes: gives who asks.

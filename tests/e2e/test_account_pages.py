@@ -123,6 +123,25 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
             await page.close()
 
 
+async def test_an_open_live_page_shows_the_login_when_its_own_has_ended(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        await add_person(engine, "ada", "admin")
+        async with running_web(web_settings(mqtt_settings, database_settings, login="required")) as base:
+            page = await browser.new_page()
+            await page.goto(f"{base}/login?next=/")
+            await log_in(page, "ada", PASSWORD)
+            await expect(page.locator("#connection")).to_have_text("Connected")
+            out = await page.evaluate(
+                """fetch("/api/v1/logout", {method: "POST", body: '{"everywhere": true}',
+                headers: {"Content-Type": "application/json"}}).then((answer) => answer.json())"""
+            )
+            assert out == {"ended": 1}
+            await expect(page).to_have_url(f"{base}/login?next=/")
+            await page.close()
+
+
 async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_filled_in(
     browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
 ) -> None:

@@ -1,10 +1,8 @@
 """The live stream over real HTTP, fed through a real Mosquitto."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +14,7 @@ from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
 from tests.support import scenes
+from tests.support.events import Events
 from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 from tests.support.web import check_problem, running_web, web_settings
 
@@ -29,30 +28,6 @@ async def connected(link: MqttLink) -> AsyncIterator[MqttLink]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-class Events:
-    """A reader of server-sent events."""
-
-    def __init__(self, lines: AsyncIterator[str]) -> None:
-        self._lines = lines
-
-    async def next(self) -> tuple[str, dict[str, Any]]:
-        kind = ""
-        async for line in self._lines:
-            if line.startswith("event: "):
-                kind = line.removeprefix("event: ")
-            elif line.startswith("data: "):
-                return kind, json.loads(line.removeprefix("data: "))
-        return "end", {}
-
-    async def until(self, wanted: str) -> dict[str, Any]:
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                kind, data = await self.next()
-                if kind == wanted:
-                    return data
-                assert kind != "end", f"the stream ended before {wanted}"
 
 
 @asynccontextmanager

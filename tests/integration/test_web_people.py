@@ -1,6 +1,6 @@
 """People and keys over REST, over a real Postgres, and what the audit log then says."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,11 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import services.web.accounts.doorkeeper
+import services.web.routes.live
 import services.web.trail
 from shared.db import audit
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support.accounts import add_person, log_in, logged_in
+from tests.support.events import Events
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, web_settings
 
 OWN = "four green lamps by the door"
@@ -162,6 +165,44 @@ async def test_a_key_may_do_what_its_scopes_and_its_owner_may_until_it_ends(
         kept = str((await connection.execute(text("SELECT * FROM api_tokens, audit_log"))).all())
     assert {("rosa", "make key"), ("ada", "revoke key")} <= {(entry.who, entry.action) for entry in entries}
     assert not any(each["token"] in kept for each in (made, wide, admins))
+
+
+async def test_an_open_stream_ends_with_what_let_its_reader_in(
+    base: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.web.routes.live, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(services.web.routes.live, "LOOK_AGAIN_S", 0.05)
+    watcher = await add_person(engine, "walter", "viewer")
+    path = f"/api/v1/users/{watcher.id}"
+    async with logged_in(base, "ada") as ada:
+
+        async def ends(client: httpx.AsyncClient, because: Callable[[], Awaitable[httpx.Response]]) -> None:
+            """Its stream goes on while nothing happens, and ends after `because`; another's goes on meanwhile."""
+            async with (
+                ada.stream("GET", "/api/v1/live") as others,
+                client.stream("GET", "/api/v1/live", timeout=WAIT_S) as answer,
+            ):
+                going_on, events = Events(others.aiter_lines()), Events(answer.aiter_lines())
+                for _ in range(3):
+                    await events.until("heartbeat")
+                happened = await because()
+                assert happened.is_success, happened.text
+                await events.until_the_end()
+                for _ in range(3):
+                    await going_on.until("heartbeat")
+
+        async with logged_in(base, "walter") as walter:
+            await ends(walter, lambda: walter.post("/api/v1/logout", json={}))
+        async with logged_in(base, "walter") as walter:
+            key = (await walter.post("/api/v1/tokens", json={"name": "a wall", "scopes": ["view"]})).json()
+            token = {"Authorization": f"Bearer {key['token']}"}
+            async with httpx.AsyncClient(base_url=base, headers=token, timeout=60) as program:
+                await ends(program, lambda: _delete(walter, f"/api/v1/tokens/{key['key']['id']}"))
+            await ends(walter, lambda: ada.patch(path, json={"role": "labeller"}))
+            await ends(walter, lambda: ada.patch(path, json={"disabled": True}))
+        assert (await ada.patch(path, json={"disabled": False})).is_success
+        async with logged_in(base, "walter") as walter:
+            await ends(walter, lambda: ada.post(f"{path}/reset", json={}))
 
 
 async def _delete(client: httpx.AsyncClient, path: str) -> httpx.Response:

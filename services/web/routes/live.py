@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -17,6 +17,8 @@ from services.web.trail import Trail
 from shared.messages import DeviceName, rfc3339
 
 HEARTBEAT_S: Final = 5.0
+LOOK_AGAIN_S: Final = 2.0
+"""How often an open stream asks whether its reader is still let in. Mostly answered from memory."""
 
 _DESCRIPTION: Final = """Server-sent events, as they happen:
 
@@ -29,7 +31,8 @@ _DESCRIPTION: Final = """Server-sent events, as they happen:
 - `detection`: a detection on its way to the database (the Detection message, `received_at`, and `words`)
 - `stored` `{device, ids}`: these detections or frames are in the database
 
-The latest state of every device comes first. While a stream with `previews` is open, devices send previews.
+The latest state of every device comes first. While a stream with `previews` is open, devices send previews. A stream
+ends with the login or key that opened it, and when its person is disabled or gets another role or password; ask again.
 """
 
 
@@ -72,7 +75,8 @@ def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
             )
         trail.note(request, "watch", f"live data of {query.device or 'every device'}")
         return EventSourceResponse(
-            _stream(hub, query), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            _stream(hub, query, lambda: gate.still_knows(request)),
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     @routes.get(
@@ -98,20 +102,36 @@ def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
     return routes
 
 
-async def _stream(hub: Hub, query: LiveQuery) -> AsyncIterator[bytes]:
+async def _stream(hub: Hub, query: LiveQuery, still_let_in: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     with hub.subscribe(query.device, previews=query.previews, wall=query.wall, large=query.large) as subscription:
-        beat_at = loop.time()
-        while True:
-            if loop.time() >= beat_at:
-                data = json.dumps({"at": rfc3339(datetime.now(UTC)), "lost": subscription.dropped})
-                yield format_sse_event(event="heartbeat", data_str=data)
-                beat_at = loop.time() + HEARTBEAT_S
-            try:
-                async with asyncio.timeout_at(beat_at):
-                    event = await subscription.next()
-            except TimeoutError:
-                continue
-            if event is None:
-                return
-            yield format_sse_event(event=event.kind, data_str=event.data)
+        # On its own, since a database that is away answers late, and live data does not need it.
+        let_out = asyncio.create_task(_until_let_out(still_let_in), name="web live: still let in")
+        let_out.add_done_callback(lambda _: subscription.put(None))
+        try:
+            beat_at = loop.time()
+            while True:
+                if loop.time() >= beat_at:
+                    data = json.dumps({"at": rfc3339(datetime.now(UTC)), "lost": subscription.dropped})
+                    yield format_sse_event(event="heartbeat", data_str=data)
+                    beat_at = loop.time() + HEARTBEAT_S
+                try:
+                    async with asyncio.timeout_at(beat_at):
+                        event = await subscription.next()
+                except TimeoutError:
+                    continue
+                if let_out.done():  # before what still waits for a slow reader
+                    let_out.result()
+                    return
+                if event is None:
+                    return
+                yield format_sse_event(event=event.kind, data_str=event.data)
+        finally:
+            let_out.cancel()
+
+
+async def _until_let_out(still_let_in: Callable[[], Awaitable[bool]]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        if not await still_let_in():
+            return

@@ -79,7 +79,15 @@ export class Stream {
     this.#source.close();
     this.#source = null;
     this.onState("lost");
+    this.#askWhetherLoggedOut();
     const wait = RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)];
     this.#retry = setTimeout(() => this.open(), wait * (0.5 + Math.random() / 2));
+  }
+
+  /** A stream ends with its login too, and does not say so. The page, loaded again, then asks for one. */
+  async #askWhetherLoggedOut() {
+    if (!document.getElementById("log-out")) return; // nobody logs in here
+    const answer = await fetch("/api/v1/me").catch(() => null); // not reached: the stream tries again anyway
+    if (answer?.status === 401) location.reload();
   }
 }
