@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.web import problems
+from services.web import examples, problems
 from services.web.accounts.accounts import Accounts
 from services.web.database import Database, DatabaseUnavailable, problem_of
 from services.web.datasets.jobs import Jobs
@@ -107,7 +107,9 @@ class WebApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made at first use."""
         if self.openapi_schema is None:
-            problems.describe(super().openapi())
+            spec = super().openapi()
+            problems.describe(spec)
+            examples.add(spec)
         return super().openapi()
 
 

@@ -190,6 +190,8 @@ class Overlap(_Answer):
 class SessionDetail(StudySession):
     """A session and what to know about it."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE | {"overlaps": []}]})
+
     overlaps: list[Overlap] = Field(description="at most 20")
 
 
