@@ -408,24 +408,26 @@ def user_add(
 ) -> None:
     """Let somebody log in. The temporary password is shown here, once; they change it when they log in."""
     from services.people import add_user
+    from services.web.accounts.passwords import TEMPORARY_DAYS
 
     try:
         password = add_user(name, role)
     except EmotionEdgeError as error:
         _fail("user add", error)
-    print(f"{name} may log in as {role} with the password {password}")
+    print(f"Within {TEMPORARY_DAYS} days {name} may log in as {role} with the password {password}")
 
 
 @user.command("reset")
 def user_reset(name: Annotated[str, typer.Argument(help="whose password is forgotten")]) -> None:
     """Make a new temporary password, shown here once; they are logged out everywhere, and enabled if they were not."""
     from services.people import reset_user
+    from services.web.accounts.passwords import TEMPORARY_DAYS
 
     try:
         password = reset_user(name)
     except EmotionEdgeError as error:
         _fail("user reset", error)
-    print(f"{name} may log in with the password {password}")
+    print(f"Within {TEMPORARY_DAYS} days {name} may log in with the password {password}")
 
 
 @user.command("list")

@@ -75,7 +75,8 @@ def reset_user(name: str) -> str:
         user = await queries.user_by_name(connection, name)
         if user is None:
             raise PeopleError(f"there is nobody named {name}; emotion-edge user list names everybody")
-        await queries.change_user(connection, user.id, password_hash=digest, password_temporary=True, disabled_at=None)
+        await queries.set_password(connection, user.id, digest, temporary=True)
+        await queries.change_user(connection, user.id, disabled_at=None)
         await queries.end_logins(connection, user.id)
         await _note(connection, "reset password", name, {"enabled": True} if user.disabled_at is not None else {})
 
@@ -96,8 +97,8 @@ def list_users() -> list[str]:
             + (
                 f"disabled since {person.user.disabled_at:%Y-%m-%d}"
                 if person.user.disabled_at is not None
-                else "has not chosen a password yet"
-                if person.user.password_temporary
+                else f"has not chosen a password yet; the temporary one ends {person.user.password_ends_at:%Y-%m-%d}"
+                if person.user.password_ends_at is not None
                 else ""
             ).rstrip()
             for person in await queries.people(connection)

@@ -31,6 +31,7 @@ users = Table(
     Column("role", Text, nullable=False),
     Column("password_hash", Text, nullable=False, comment="Argon2id in its own text form"),
     Column("password_temporary", Boolean, nullable=False, comment="must be changed before anything else is done"),
+    moment("password_set_at", server_default=func.now(), comment="a temporary one ends some days later"),
     moment("created_at", server_default=func.now()),
     Column("disabled_at", DateTime(timezone=True)),
     CheckConstraint(_ROLE_IS_KNOWN, name="users_role"),

@@ -74,8 +74,8 @@ async def test_upgrade_says_what_it_does_and_a_second_one_has_nothing_to_do(
     await upgrade(database_settings, steps.append)
     await asyncio.sleep(0)
     assert steps == [
-        "the database's schema goes from nothing to 0004",
-        "the database has the newest schema (0004)",
+        "the database's schema goes from nothing to 0005",
+        "the database has the newest schema (0005)",
     ]
 
 

@@ -4,9 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
+
+from sqlalchemy import update
 
 from services.web.accounts.passwords import fits
 from services.web.accounts.queries import user_by_name
+from shared.db.account_tables import users
 from shared.db.engine import create_engine
 from shared.db.migrate import upgrade
 from shared.settings import DatabaseSettings
@@ -34,6 +38,12 @@ async def test_people_are_let_in_named_and_given_a_new_password(database_setting
     assert "Nobody may log in yet" in (await command(database_settings, "list"))[1]
     code, added = await command(database_settings, "add", "anna", "--role", "admin")
     assert code == 0, added
+    assert added.startswith("Within 7 days anna may log in as admin")
+    engine = create_engine(database_settings)
+    async with engine.begin() as connection:
+        await connection.execute(update(users).values(password_set_at=datetime(2026, 1, 1, tzinfo=UTC)))
+    await engine.dispose()
+    assert "the temporary one ends 2026-01-08" in (await command(database_settings, "list"))[1]
     code, reset = await command(database_settings, "reset", "anna")
     assert code == 0, reset
     first, second = added.split()[-1], reset.split()[-1]
@@ -45,6 +55,8 @@ async def test_people_are_let_in_named_and_given_a_new_password(database_setting
         await engine.dispose()
     assert anna is not None
     assert (anna.role, anna.password_temporary) == ("admin", True)
+    assert anna.password_ends_at is not None
+    assert anna.password_ends_at > datetime.now(UTC)
     assert fits(anna.password_hash, second)
     assert not fits(anna.password_hash, first)
     code, listed = await command(database_settings, "list")

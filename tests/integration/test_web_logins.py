@@ -3,7 +3,7 @@
 import re
 import stat
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,39 @@ async def test_the_first_administrator_is_told_once_and_can_do_nothing_before_a_
 async def somebody_is_known(engine: AsyncEngine) -> bool:
     async with engine.connect() as connection:
         return bool(await connection.scalar(text("SELECT count(*) FROM users")))
+
+
+async def test_a_temporary_password_ends_unless_it_was_changed_and_a_reset_gives_another(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    ada = await add_person(engine, "ada", "admin")
+    berta = await add_person(engine, "berta", "viewer", temporary=True)
+
+    async def made(days: float) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(update(users).values(password_set_at=datetime.now(UTC) - timedelta(days=days)))
+
+    settings = web_settings(mqtt_settings, database_settings, login="required")
+    async with running_web(settings) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        await made(6.9)
+        assert (await log_in(client, "berta")).status_code == 200
+        await made(7.1)
+        told = check_problem(await log_in(client, "berta"), 401, "password-ended")
+        assert "7 days" in told["detail"]
+        assert "emotion-edge user reset berta" in told["next_step"]
+        check_problem(await log_in(client, "berta", "not the password"), 401, "wrong-login")
+        async with logged_in(base, "ada") as admin:  # whose own does not end
+            people = {one["id"]: one for one in (await admin.get("/api/v1/users")).json()["items"]}
+            assert people[str(ada.id)]["password_ends_at"] is None
+            assert datetime.fromisoformat(people[str(berta.id)]["password_ends_at"]) < datetime.now(UTC)
+            reset = (await admin.post(f"/api/v1/users/{berta.id}/reset", json={})).json()
+        assert datetime.fromisoformat(reset["person"]["password_ends_at"]) > datetime.now(UTC) + timedelta(days=6)
+        password = reset["temporary_password"]
+        assert (await log_in(client, "berta", password)).status_code == 200
+        changed = await client.post("/api/v1/password", json={"old": password, "new": OWN})
+        assert changed.status_code == 200
+        await made(7.1)
+        assert (await log_in(client, "berta", OWN)).status_code == 200
 
 
 async def test_the_first_password_goes_to_a_file_that_only_the_service_reads(

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from services.web.accounts import queries
-from services.web.accounts.passwords import Passwords, temporary
+from services.web.accounts.passwords import TEMPORARY_DAYS, Passwords, temporary
 from services.web.database import Database, DatabaseUnavailable
 from shared import logs
 from shared.db.audit import Entry, write
@@ -60,7 +60,8 @@ async def make_first_admin(
     else:
         print(
             f"\nThe first administrator: log in at /login as {NAME} with the password {password}\n"
-            "It is shown this once, and has to be changed then.\n",
+            f"It is shown this once, and has to be changed then, within {TEMPORARY_DAYS} days. "
+            f"`emotion-edge user reset {NAME}` makes another.\n",
             file=sys.stderr,
             flush=True,
         )

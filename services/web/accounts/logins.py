@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web.accounts import queries, secret_tokens
 from services.web.accounts.doorkeeper import Doorkeeper, identity_of
-from services.web.accounts.passwords import Passwords, complaint
+from services.web.accounts.passwords import TEMPORARY_DAYS, Passwords, complaint
 from services.web.accounts.throttle import Throttle
 from services.web.database import Database
 from services.web.gate import Identity
@@ -86,6 +86,8 @@ class Logins:
             now = await queries.user_by_id(connection, user.id, lock=True)
             if now is None or now.disabled_at is not None or now.password_hash != user.password_hash:
                 return Refused(_changed(), known=True)
+            if now.password_ends_at is not None and now.password_ends_at <= datetime.now(UTC):
+                return Refused(_ended(name), known=True)
             await self._add_login(connection, user.id, token)
         self._by_name.forget(name)
         self._by_address.taken_back(address)
@@ -131,7 +133,7 @@ class Logins:
             now = await queries.user_by_id(connection, user_id, lock=True)
             if now is None or now.disabled_at is not None or now.password_hash != user.password_hash:
                 raise _changed()
-            await queries.change_user(connection, user_id, password_hash=digest, password_temporary=False)
+            await queries.set_password(connection, user_id, digest, temporary=False)
             await queries.end_logins(connection, user_id)
             await self._add_login(connection, user_id, token)
             changed = await queries.user_by_id(connection, user_id)
@@ -179,6 +181,18 @@ def _wait(wait_s: float) -> ApiProblem:
         f"Too many passwords were tried; the next one is looked at in {seconds} s.",
         f"Wait {seconds} s, then try again.",
         headers={"Retry-After": str(seconds)},
+    )
+
+
+def _ended(name: str) -> ApiProblem:
+    """Told only to those who know the password."""
+    return ApiProblem(
+        401,
+        "password-ended",
+        "The temporary password has ended",
+        f"It was made more than {TEMPORARY_DAYS} days ago and was not changed for one of your own.",
+        "An administrator makes a new one on the page People, or beside the database by "
+        f"`emotion-edge user reset {name}`.",
     )
 
 

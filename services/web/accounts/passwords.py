@@ -14,6 +14,8 @@ from services.web.problems import ApiProblem
 
 MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 256
+TEMPORARY_DAYS: Final = 7
+"""For so long a temporary password lets its person in: it was read by somebody else, and may lie on paper."""
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without those that are taken for one another on paper."""
 _MAX_WAITING: Final = 32

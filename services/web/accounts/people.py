@@ -104,7 +104,7 @@ class People:
         async with self._database.writing() as connection:
             if await queries.user_by_id(connection, user_id, lock=True) is None:
                 _no_such_person(user_id)
-            await queries.change_user(connection, user_id, password_hash=digest, password_temporary=True)
+            await queries.set_password(connection, user_id, digest, temporary=True)
             await queries.end_logins(connection, user_id)
             person = await self._person(connection, user_id)
         self._doorkeeper.forget()

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Interval, Row, Select, delete, func, insert, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.web.accounts.passwords import TEMPORARY_DAYS
 from shared.db.account_tables import api_tokens, logins, users
 
 MAX_LOGINS: Final = 20
@@ -25,8 +26,14 @@ class User:
     role: str
     password_hash: str
     password_temporary: bool
+    password_set_at: datetime
     created_at: datetime
     disabled_at: datetime | None
+
+    @property
+    def password_ends_at(self) -> datetime | None:
+        """When a temporary password stops to let its person in; None for one of their own, which does not."""
+        return self.password_set_at + timedelta(days=TEMPORARY_DAYS) if self.password_temporary else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,12 @@ async def anybody_known(connection: AsyncConnection) -> bool:
 async def change_user(connection: AsyncConnection, user_id: UUID, **values: Any) -> None:
     """Set columns of a person."""
     await connection.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+async def set_password(connection: AsyncConnection, user_id: UUID, password_hash: str, *, temporary: bool) -> None:
+    """Give a person another password, from now on. Their logins are the caller's to end."""
+    values = {"password_hash": password_hash, "password_temporary": temporary, "password_set_at": func.now()}
+    await change_user(connection, user_id, **values)
 
 
 async def another_admin(connection: AsyncConnection, user_id: UUID) -> bool:

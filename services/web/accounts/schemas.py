@@ -106,6 +106,9 @@ class PersonEntry(_Answer):
     name: str
     role: Role
     password_temporary: bool
+    password_ends_at: Timestamp | None = Field(
+        description="when a temporary password stops to let its person in; null: it is their own"
+    )
     created_at: Timestamp
     disabled_at: Timestamp | None
     logins: int = Field(description="browsers in which they are logged in")
@@ -201,6 +204,7 @@ def entry_of_person(person: Person) -> PersonEntry:
         "name": user.name,
         "role": user.role,
         "password_temporary": user.password_temporary,
+        "password_ends_at": user.password_ends_at,
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
     }

@@ -48,7 +48,7 @@ def router(people: People, trail: Trail, gate: Gate) -> APIRouter:
         responses=_CHANGES,
     )
     async def add(request: Request, wish: AddPerson) -> Response:
-        """The answer shows a temporary password, this once. It has to be changed at the first login."""
+        """The answer shows a temporary password, this once. It has to be changed at the first login, within 7 days."""
         made = await people.add(wish.name, wish.role)
         trail.note(request, "add person", f"person {wish.name}", detail={"role": wish.role})
         return shown_once(made, 201)

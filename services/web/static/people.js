@@ -19,7 +19,10 @@ function showOnce({ person, temporary_password: password }) {
 function facts(person) {
   const parts = [];
   if (person.disabled_at) parts.push(`Disabled since ${dateAndTime(person.disabled_at)}`);
-  else if (person.password_temporary) parts.push("Has not chosen a password yet");
+  else if (person.password_temporary) {
+    const over = Date.parse(person.password_ends_at) <= Date.now();
+    parts.push("Has not chosen a password yet", over ? "the temporary one has ended: make a new one" : `the temporary one ends ${dateAndTime(person.password_ends_at)}`);
+  }
   parts.push(person.seen_at ? `last seen ${dateAndTime(person.seen_at)}, logged in ${person.logins} ${person.logins === 1 ? "time" : "times"}` : "not logged in");
   parts.push(person.keys === 1 ? "1 key" : `${person.keys} keys`);
   parts.push(`added ${dateAndTime(person.created_at)}`);
