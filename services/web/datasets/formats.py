@@ -25,7 +25,8 @@ from shared.messages import rfc3339
 FormatName = Literal["folders", "fer2013", "webdataset", "parquet"]
 SHARD_ITEMS: Final = 1000
 _BATCH: Final = 64
-_PARQUET_ITEMS: Final = 500
+_PARQUET_ITEMS: Final = 250
+"""Faces of one file, which are in memory together."""
 _TAR_BLOCK: Final = 512
 _USAGES: Final = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 _FERPLUS: Final = {
