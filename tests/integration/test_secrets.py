@@ -16,9 +16,11 @@ import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from services.embedded import free_port
+from services.web.accounts import queries
+from services.web.accounts.passwords import hashed
 from shared.db.migrate import upgrade
 from shared.jpeg import with_comment
 from shared.messages import Source
@@ -29,13 +31,18 @@ from tests.docs_from_code import SERVICES
 from tests.integration.delivery import bare_jpeg, detection, frame, until
 from tests.support.leaks import leaks
 from tests.support.patience import WAIT_S
+from tests.support.web import records
 
 DATABASE = "canary-database-5e1f"
 BROKER = "canary-broker-77ac"
 CAMERA = "canary-camera-90b2"
 CANARIES = (DATABASE, BROKER, CAMERA)
+PASSWORD = "canary-password-41d8 of anna"
+TYPED = "canary-typed-3c6b by mistake"
+CHOSEN = "canary-chosen-b2f0 by anna"
 PERSON = "canary-erika-mustermann"
 PIXELS = b"canary-pixels-of-somebodys-face-0123456.."
+JSON = {"Content-Type": "application/json"}
 PAGES = (
     "/",
     "/healthz",
@@ -230,6 +237,90 @@ async def test_logs_and_metrics_hold_no_pictures_and_nobodys_name(
     told = "\n".join(running.output.read_text() for running in services)
     assert not leaks([start.folder, *measured], (PERSON, PIXELS.decode(), base64.b64encode(PIXELS).decode()[:20]))
     assert "\\xff\\xd8" not in told
+
+
+async def test_whoever_logs_in_leaves_no_password_cookie_or_token_behind(
+    start: Starter, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    """In what is right, mistyped, put into the wrong field and sent to the wrong place."""
+    async with records(database_settings) as engine:
+        async with engine.begin() as connection:
+            await queries.add_user(connection, "anna", "admin", hashed(PASSWORD), temporary=False)
+        running = start(
+            "web",
+            DATABASE__URL=database_settings.url.get_secret_value(),
+            MQTT__PORT=str(mqtt_settings.port),
+            MQTT__TOPIC_PREFIX=mqtt_settings.topic_prefix,
+            LOGIN="required",
+        )
+        told = await pages(running)
+        async with (
+            httpx.AsyncClient(base_url=running.address, timeout=WAIT_S) as anna,
+            httpx.AsyncClient(base_url=running.address, timeout=WAIT_S) as other,
+        ):
+
+            async def database_answers() -> bool:
+                return (await other.get("/readyz")).status_code == 200
+
+            await until(database_answers, WAIT_S)
+            refused = [
+                await other.post("/api/v1/login", json={"name": "anna", "password": TYPED}),
+                await other.post("/api/v1/login", json={"name": PASSWORD, "password": "anna"}),
+                await other.post("/api/v1/login", json={"name": "anna", "password": [PASSWORD]}),
+                await other.post("/api/v1/login", json={"name": "anna", "password": PASSWORD * 100}),
+                await other.post("/api/v1/login", json={"name": "anna", "pasword": PASSWORD}),
+                await other.post("/api/v1/login", content=f'{{"name": "anna", "password": "{PASSWORD}', headers=JSON),
+                await other.post("/api/v1/login", data={"name": "anna", "password": PASSWORD}),
+                await other.get("/api/v1/login", params={"name": "anna", "password": PASSWORD}),
+                await other.get("/api/v1/me", auth=("anna", PASSWORD)),
+            ]
+            entered = await anna.post("/api/v1/login", json={"name": "anna", "password": PASSWORD})
+            first = anna.cookies["emotion"]
+            changed = await anna.post("/api/v1/password", json={"old": PASSWORD, "new": CHOSEN})
+            cookie = anna.cookies["emotion"]
+            wish = {"name": "a notebook", "scopes": ["view", "research"]}
+            made = await anna.post("/api/v1/tokens", json=wish)
+            assert [entered.status_code, changed.status_code, made.status_code] == [200, 200, 201]
+            assert first != cookie
+            token = made.json()["token"]
+            key = {"Authorization": f"Bearer {token}"}
+            refused += [
+                await anna.post("/api/v1/password", json={"old": TYPED, "new": f"{TYPED} again"}),
+                await anna.post("/api/v1/password", json={"old": CHOSEN, "new": [CHOSEN]}),
+                await other.get("/api/v1/me", headers={"Cookie": f"emotion={first}"}),
+                await other.get("/api/v1/me", headers={"Authorization": f"Bearer {token}x"}),
+                await other.get("/api/v1/me", headers={"Authorization": f"Bearer {cookie}"}),
+                await other.get("/api/v1/detections", headers=key, params={"token": token}),
+                await other.get("/api/v1/detections", headers=key, params={"cursor": token}),
+                await other.get("/api/v1/audit", headers=key),
+                await other.delete(f"/api/v1/tokens/{uuid4()}", headers=key),
+                await other.post("/api/v1/tokens", headers=key, json=wish),
+            ]
+            unrefused = [str(answer.request.url) for answer in refused if not 400 <= answer.status_code < 500]
+            assert not unrefused
+            seen = [
+                *[await other.get(page, headers=key) for page in (*PAGES, "/api/v1/me", "/api/v1/stats")],
+                *[await anna.get(page) for page in (*PAGES, "/account", "/keys", "/people", "/audit")],
+                *[await anna.get(f"/api/v1/{name}") for name in ("me", "tokens", "users", "audit")],
+            ]
+            assert {answer.status_code for answer in seen if answer.request.url.path == "/api/v1/me"} == {200}
+            out = await anna.post("/api/v1/logout", json={})
+            refused.append(await anna.get("/api/v1/me", headers={"Cookie": f"emotion={cookie}"}))
+            assert [out.status_code, refused[-1].status_code] == [200, 401]
+        running.process.terminate()
+        await ended(running)
+        async with engine.connect() as connection:
+            kept = [
+                str((await connection.execute(text(f"SELECT * FROM {table}"))).all())
+                for table in ("audit_log", "users", "logins", "api_tokens")
+            ]
+    assert all(action in kept[0] for action in ("login refused", "password refused", "make key", "logout"))
+    told += [f"{answer.headers} {answer.text}" for answer in (*refused, *seen)]
+    told += [entered.text, changed.text]
+    in_a_header = base64.b64encode(f"anna:{PASSWORD}".encode()).decode()
+    secrets = (PASSWORD, TYPED, CHOSEN, in_a_header, first, cookie, token)
+    assert not leaks([start.folder, *told, *kept], secrets)
+    assert token.partition("_")[2] not in str(kept)
 
 
 async def test_settings_that_do_not_fit_are_told_without_secrets(start: Starter) -> None:

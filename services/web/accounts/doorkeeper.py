@@ -35,7 +35,7 @@ class Doorkeeper:
         self._database = database
         self._idle = idle
         self._clock = clock
-        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._remembered: OrderedDict[tuple[bool, bytes], _Remembered] = OrderedDict()
         self._changes = 0
 
     async def __call__(self, request: Request) -> Identity | None:
@@ -50,7 +50,8 @@ class Doorkeeper:
         digest = secret_tokens.digest(found) if found is not None else None
         if digest is None:
             return None
-        known = self._remembered.get(digest)
+        sent = (by_key, digest)  # a login's token is no key, whether or not it is remembered
+        known = self._remembered.get(sent)
         if known is not None and self._clock() - known.at < FRESH_S:
             return known.identity
         changes = self._changes
@@ -61,7 +62,7 @@ class Doorkeeper:
                 return known.identity
             raise
         if changes == self._changes:
-            self._remember(digest, identity)
+            self._remember(sent, identity)
         return identity
 
     def forget(self) -> None:
@@ -69,9 +70,9 @@ class Doorkeeper:
         self._changes += 1
         self._remembered.clear()
 
-    def _remember(self, digest: bytes, identity: Identity | None) -> None:
-        self._remembered.pop(digest, None)
-        self._remembered[digest] = _Remembered(identity, self._clock())
+    def _remember(self, sent: tuple[bool, bytes], identity: Identity | None) -> None:
+        self._remembered.pop(sent, None)
+        self._remembered[sent] = _Remembered(identity, self._clock())
         if len(self._remembered) > _BOUND:
             self._remembered.popitem(last=False)
 
