@@ -1,11 +1,14 @@
 """The page of datasets in a real browser: choose, build, export, download, by keyboard and on a phone."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
+from sqlalchemy import insert
 
+from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
 from tests.support.browser import Visit
@@ -35,6 +38,19 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(preview).to_contain_text("70 faces of 10 persons. Labellers agree on 67% of their votes.")
             await expect(preview).to_contain_text("1 where two labels have the most votes")
             await expect(preview).to_contain_text("Fewer than 50 faces")
+            session = page.locator("#new [name=session]")
+            await expect(session.locator("option")).to_have_text(["No sessions yet"])
+            async with engine.begin() as connection:
+                values = {"participant": "P07", "condition": "with feedback", "devices": ["elsewhere"]}
+                await connection.execute(insert(study_sessions).values(**values, started_at=START, created_by="anna"))
+            await page.reload()
+            await expect(session.locator("option")).to_have_text(
+                ["Every face, in a session or not", re.compile("^P07, with feedback, begun ")]
+            )
+            await session.press("ArrowDown")
+            await expect(preview).to_contain_text("No face fits this choice.")
+            await session.press("ArrowUp")
+            await expect(preview).to_contain_text("70 faces of 10 persons")
             await page.get_by_label("Happy").press("Space")
             await expect(preview).to_contain_text("60 faces of 10 persons")
             await expect(preview.locator(".bars li").nth(3)).to_have_text("Happy0")

@@ -3,12 +3,15 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, Locator, expect
+from sqlalchemy import insert
 
 from shared.db.erasure import erase
 from shared.db.places import Scope
+from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
 from tests.support import scenes
@@ -78,6 +81,33 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await expect(field("last")).to_have_value("own")
             await expect(field("from")).to_be_visible()
             await expect(state).to_contain_text("2 shown", timeout=WAIT_MS)
+
+            # A session is chosen by name; the address has its id, and a link with an id shows the name.
+            session = field("session")
+            await expect(session.locator("option")).to_have_text(["No sessions yet"])
+            p07, p08 = uuid4(), uuid4()
+            async with engine.begin() as connection:
+                for key, name, condition, hours in ((p08, "P08", "", 13), (p07, "P07", "with " + "feedback " * 8, 7)):
+                    values = {"id": key, "participant": name, "condition": condition, "devices": ["camera-2"]}
+                    begun = now - timedelta(hours=hours)
+                    await connection.execute(
+                        insert(study_sessions).values(**values, started_at=begun, created_by="anna")
+                    )
+            names = session.locator("option")
+            await page.goto(f"{base}/history")
+            await expect(names.nth(2)).to_have_text(re.compile("^P08, begun "), timeout=WAIT_MS)
+            await expect(names.nth(1)).to_have_text(re.compile("^P07, with feedback .*, begun "))
+            await session.focus()
+            await page.keyboard.press("ArrowDown")
+            await expect(page).to_have_url(f"{base}/history?session={p07}")
+            await expect(state).to_contain_text("1 shown", timeout=WAIT_MS)
+            assert await wrong_with(page, RULES) == []
+            await page.reload()
+            await expect(session.locator("option:checked")).to_have_text(re.compile("^P07"), timeout=WAIT_MS)
+            await expect(session).to_have_value(str(p07))
+            await page.set_viewport_size({"width": 360, "height": 800})
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
+            await page.set_viewport_size({"width": 1280, "height": 900})
 
             # To the frames, and through them by arrow keys, keeping the filter.
             await page.goto(f"{base}/history{FILTER}")

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
+import { fillSessions } from "./session-choice.js";
 import { inWords, shown } from "./summary.js";
 import { label } from "./words.js";
 
@@ -28,6 +29,7 @@ export class DatasetForm {
       choice.append(box, label(emotion));
       document.getElementById("labels").append(choice);
     }
+    fillSessions(this.fields.session);
     form.addEventListener("input", (event) => {
       event.target.removeAttribute("aria-invalid");
       document.getElementById("pseudo").hidden = !this.fields.pseudo_labels.checked;

@@ -3,6 +3,7 @@
 import { icon, make, say } from "./dom.js";
 import { frame, svg } from "./face-picture.js";
 import { forServer, link, read, viewOf } from "./history-filter.js";
+import { sessionName } from "./session-choice.js";
 import { certainty, dateAndTime, label, reading } from "./words.js";
 
 const get = (id) => document.getElementById(id);
@@ -83,7 +84,7 @@ function show(one, around) {
   fill(get("latency"), Object.entries(one.latency_ms).map(([name, value]) => [label(name), reading(value)]));
   const sessions = around.sessions.map((session) => {
     const item = make("li");
-    const to = make("a", "", `${session.participant}${session.condition ? `, ${session.condition}` : ""}, begun ${dateAndTime(session.started_at)}`);
+    const to = make("a", "", sessionName(session));
     to.href = `/sessions/${session.id}`;
     item.append(to);
     return item;

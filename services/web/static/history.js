@@ -4,6 +4,7 @@ import { icon, make, say } from "./dom.js";
 import { thumbnail } from "./face-picture.js";
 import { forServer, link, read, toField, viewOf } from "./history-filter.js";
 import { HistoryTimeline } from "./history-timeline.js";
+import { fillSessions } from "./session-choice.js";
 import { dateAndTime, duration } from "./words.js";
 
 const PAGE = 30;
@@ -193,4 +194,5 @@ window.addEventListener("popstate", () => {
   load();
 });
 loadDevices();
+fillSessions(form.elements.session);
 load();
