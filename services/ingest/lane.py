@@ -12,7 +12,7 @@ from services.ingest.acks import Acks
 from services.ingest.batching import Batcher
 from services.ingest.settings import BatchSettings
 from services.ingest.store import Saved, Store
-from services.ingest.validate import Accepted, Arrival, Refused, validate
+from services.ingest.validate import Accepted, Arrival, Reason, Refused, validate
 from shared import logs
 from shared.backoff import Backoff
 from shared.db.faults import Fault, describe, fault_of
@@ -45,12 +45,15 @@ class LaneMetrics:
     def made_in(metrics: Metrics) -> "LaneMetrics":
         """Register them."""
         kind = ["kind"]
+        rejected = metrics.counter("rejected", "Messages kept as dead letters, by class of reason.", ["reason"])
+        for reason in Reason:
+            rejected.labels(reason.value)  # there from the start, at 0: the first one of its class is an increase, too
         return LaneMetrics(
             received=metrics.counter("received", "Messages that came.", kind),
             stored=metrics.counter("stored", "Messages stored for the first time.", kind),
             duplicates=metrics.counter("duplicates", "Messages that were stored already.", kind),
             erased=metrics.counter("erased", "Messages that came after they were erased; not stored.", kind),
-            rejected=metrics.counter("rejected", "Messages kept as dead letters, by class of reason.", ["reason"]),
+            rejected=rejected,
             dropped=metrics.counter("dropped", "Messages dropped unconfirmed; their device sends them again.", kind),
             retries=metrics.counter("retries", "Batches that had to be tried again.", kind),
             queue_items=metrics.gauge("queue_items", "Messages that wait for the database.", kind),
