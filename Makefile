@@ -66,7 +66,7 @@ docs: .venv/dev-installed ## write the parts of docs/ that come from the code
 	$(BIN)/python -m tests.docs_from_code
 
 .PHONY: screenshot
-screenshot: .venv/dev-installed debian assets ## take docs/live-page.png: the demo with its sample, in Chromium
+screenshot: .venv/dev-installed debian assets ## take the pictures in docs: the demo with its sample, in Chromium
 	$(BIN)/python -m tests.screenshot
 
 .PHONY: clean

@@ -1,57 +1,137 @@
-"""docs/live-page.png: the demo with its public-domain sample, as a browser shows it. `make screenshot`."""
+"""docs/*-page.png: the demo with its public-domain sample, as a browser shows it. `make screenshot`."""
 
+import io
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 import httpx
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 
 from services.embedded import free_port
 from tests.conftest import ROOT
 from tests.e2e.test_demo import CHROMIUM, CHROMIUM_FLAGS
 
-PICTURE = ROOT / "docs" / "live-page.png"
-SIZE = (1280, 1000)
-ROWS = 24
-HEIGHT = 1900
+DOCS: Final = ROOT / "docs"
+SIZE: Final = (1280, 1100)
+ROWS: Final = 24
+COLOURS: Final = 256
+KEPT: Final = 4
+"""Faces with a kept picture, some each ten seconds, that are enough to label and to build from."""
+WAIT_S: Final = 180
 
 
 def main() -> None:
-    """Start the demo, wait until two faces are shown and rows have arrived, take the picture."""
+    """Start the demo, do with it what a small study does, and take a picture of each page."""
     port = free_port()
     page_url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="screenshot-") as data:
         options = ["--port", str(port), "--data", str(Path(data) / "demo")]
         demo = subprocess.Popen([sys.executable, "-m", "services.main", "demo", *options], cwd=ROOT)
         try:
-            _wait_for(page_url)
-            with sync_playwright() as playwright:
+            with httpx.Client(base_url=page_url, timeout=60) as api, sync_playwright() as playwright:
+                _wait_until(lambda: _is_ready(api), f"{page_url} answers")
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-                page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
+                page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")
+                page.set_default_timeout(WAIT_S * 1000)
+                session = _begin_study(api)
                 page.goto(page_url)
-                page.locator("table tbody tr").nth(ROWS).wait_for(timeout=60_000)
-                page.wait_for_function("document.querySelectorAll('.faces > li').length > 1", timeout=60_000)
-                page.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": SIZE[0], "height": HEIGHT})
+                page.locator("table tbody tr").nth(ROWS).wait_for()
+                page.wait_for_function("document.querySelectorAll('.faces > li').length > 1")
+                _take(page, "live")
+                detection = _finish_study(api, session)
+                for name, path in (
+                    ("history", "/history?last=1h"),
+                    ("detection", f"/history/{detection}"),
+                    ("session", f"/sessions/{session}"),
+                    ("label", "/label"),
+                    ("datasets", "/datasets"),
+                    ("people", "/people"),
+                    ("privacy", "/privacy"),
+                ):
+                    page.goto(page_url + path)
+                    page.wait_for_load_state("networkidle")
+                    _go_on(page, name)
+                    page.wait_for_function("[...document.images].every(image => image.complete)")
+                    _take(page, name)
                 browser.close()
         finally:
             demo.terminate()
             demo.wait()
-    print(PICTURE.relative_to(ROOT))
 
 
-def _wait_for(page_url: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{page_url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+def _go_on(page: Page, name: str) -> None:
+    """To where the page shows most."""
+    if name == "session":
+        page.locator("#moment").press("End")
+        page.locator("#moment").press("ArrowLeft")
+        page.locator("#moment").press("ArrowLeft")  # the last stretch is not yet read
+        page.locator("#picture").wait_for()
+    if name == "label":
+        page.locator("#labeller").fill("berta")
+        page.locator("#labeller").press("Enter")
+        page.locator("#face").wait_for()
+
+
+def _take(page: Page, name: str) -> None:
+    """Keep what the page shows; with few colours, since pages have few and a repository keeps every version."""
+    shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    path = DOCS / f"{name}-page.png"
+    shown.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path.relative_to(ROOT), path.stat().st_size)
+
+
+def _begin_study(api: httpx.Client) -> str:
+    """A session of the demo's device, once that is known, and people who may log in."""
+    for name, role in (("anna", "researcher"), ("berta", "labeller"), ("karl", "viewer")):
+        api.post("/api/v1/users", json={"name": name, "role": role}).raise_for_status()
+    _wait_until(lambda: bool(_got(api, "/api/v1/devices")["items"]), "the device is known")
+    device = _got(api, "/api/v1/devices")["items"][0]["device"]
+    new = {"participant": "P07", "condition": "two portraits, moved and lit", "devices": [device]}
+    answer = api.post("/api/v1/sessions", json=new).raise_for_status()
+    return str(answer.json()["id"])
+
+
+def _finish_study(api: httpx.Client, session: str) -> str:
+    """Mark a moment, label what was kept, build a dataset and export it, stop; returns a detection with its picture."""
+    here = f"/api/v1/sessions/{session}"
+    api.post(f"{here}/markers", json={"text": "The light changed here"}).raise_for_status()
+    queue = {"labeller": "anna", "limit": 50}
+    _wait_until(lambda: _got(api, "/api/v1/labels/queue", **queue)["waiting"] >= KEPT, "pictures were kept")
+    for face in _got(api, "/api/v1/labels/queue", **queue)["items"]:
+        vote = {"event_id": face["event_id"], "face_index": face["face_index"], "label": "happy", "labeller": "anna"}
+        api.post("/api/v1/labels", json=vote).raise_for_status()
+    made = api.post("/api/v1/datasets", json={"name": "portraits", "note": "Public domain."}).raise_for_status()
+    dataset = f"/api/v1/datasets/{made.json()['id']}"
+    _wait_until(lambda: _got(api, dataset)["state"] == "ready", "the dataset is ready")
+    export = api.post(f"{dataset}/exports", json={"format": "folders"}).raise_for_status().json()
+    _wait_until(lambda: _got(api, f"/api/v1/exports/{export['id']}")["state"] == "ready", "the export is ready")
+    api.post(f"{here}/stop", json={}).raise_for_status()
+    return str(_got(api, "/api/v1/labels")["items"][0]["event_id"])
+
+
+def _got(api: httpx.Client, path: str, **query: Any) -> Any:
+    return api.get(path, params=query).raise_for_status().json()
+
+
+def _is_ready(api: httpx.Client) -> bool:
+    try:
+        return api.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _wait_until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {WAIT_S} s, and it is not so that {what}")
         time.sleep(0.2)
-    raise SystemExit(f"{page_url} did not answer")
 
 
 if __name__ == "__main__":
