@@ -50,6 +50,17 @@ def test_the_model_scores_what_its_folder_says(folder: Path, fer2013: Faces) -> 
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_the_report_is_of_this_model_and_needs_nothing_from_elsewhere(folder: Path) -> None:
+    report = (folder / "report.html").read_text()
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert folder.name in report
+    assert f"{100 * evaluation['accuracy']:.1f}%" in report
+    assert f"{evaluation['faces']:,}" in report
+    assert "<script" not in report
+    assert 'src="http' not in report
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
 def test_keras_and_litert_agree_on_real_faces_at_every_precision(folder: Path, fer2013: Faces) -> None:
     pytest.importorskip("tensorflow", reason="only TensorFlow writes LiteRT files: pip install -e .[train]")
     keras = pytest.importorskip("keras")
