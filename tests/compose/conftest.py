@@ -14,7 +14,7 @@ from tests.compose.stack import PUBLIC_NAME, TARGETS, VERSION, Stack, build
 from tests.conftest import ROOT, from_shelf
 
 _WITH_ENGINE: Final = bool(os.environ.get("COMPOSE_TESTS"))
-collect_ignore = [] if _WITH_ENGINE else ["test_coming_up.py", "test_images.py", "test_life.py"]
+collect_ignore = [] if _WITH_ENGINE else [f"test_{what}.py" for what in ("coming_up", "images", "life", "one_machine")]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
