@@ -1,7 +1,8 @@
 """How far to go from where a run began: ``python -m training.shares --run runs/NAME``.
 
 Prints for some shares of the way (``training.export --share``) how many of the run's held-out faces are read rightly as
-they are, under noise, and blurred. No test row is looked at, so the share may be chosen by it.
+they are, under noise, and blurred, and their loss as they are, which tells close shares apart better than a count of
+so few faces does. No test row is looked at, so the share may be chosen by it.
 """
 
 from __future__ import annotations
@@ -60,13 +61,19 @@ def network_at(config: TrainConfig, checkpoint: Checkpoint, share: float, learnt
     return network
 
 
-def accuracies(network: keras.Model, faces: Faces) -> tuple[float, float, float]:
-    """The share of the faces that is read rightly as they are, under noise, and blurred."""
+def scores(network: keras.Model, faces: Faces) -> tuple[float, float, float, float]:
+    """The share of the faces that is read rightly as they are, under noise, and blurred; then the loss as they are.
 
-    def of(pixels: npt.NDArray[np.uint8]) -> float:
-        return metrics.accuracy(predict_logits(network, pixels), faces.labels)
+    The loss is the mean cross-entropy in nats at the temperature that is best for these faces.
+    """
+    clean = predict_logits(network, faces.pixels)
 
-    return of(faces.pixels), of(noise(faces.pixels, _NOISE)), of(blur(faces.pixels, _BLUR))
+    def under(change: npt.NDArray[np.uint8]) -> float:
+        return metrics.accuracy(predict_logits(network, change), faces.labels)
+
+    loss = metrics.negative_log_likelihood(clean, faces.labels, metrics.fit_temperature(clean, faces.labels))
+    noisy, blurred = under(noise(faces.pixels, _NOISE)), under(blur(faces.pixels, _BLUR))
+    return metrics.accuracy(clean, faces.labels), noisy, blurred, loss
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,11 +91,14 @@ def main(argv: list[str] | None = None) -> int:
         everything = read_faces(Path(config.data))
         held_out = everything.take(np.array(split["held_out"]))
         learnt = everything.pixels[np.array(split["train"])]
-        print(f"| share | {len(held_out)} held-out faces | noise of {_NOISE} grey levels | blur of sigma {_BLUR} |")
-        print("| --- | --- | --- | --- |")
+        print(
+            f"| share | {len(held_out)} held-out faces | noise of {_NOISE} grey levels | blur of sigma {_BLUR} | loss |"
+        )
+        print("| --- | --- | --- | --- | --- |")
         for share in arguments.share or SHARES:
-            clean, noisy, blurred = accuracies(network_at(config, checkpoint, share, learnt), held_out)
-            print(f"| {share:g} | {100 * clean:.1f} | {100 * noisy:.1f} | {100 * blurred:.1f} |", flush=True)
+            clean, noisy, blurred, loss = scores(network_at(config, checkpoint, share, learnt), held_out)
+            row = (f"{share:g}", *(f"{100 * one:.1f}" for one in (clean, noisy, blurred)), f"{loss:.4f}")
+            print(f"| {' | '.join(row)} |", flush=True)
     except (OSError, CheckpointError, DataError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -65,7 +65,7 @@ async def test_the_service_takes_every_body_of_an_example(api: httpx.AsyncClient
 
 
 def test_a_part_of_which_nothing_says_what_is_typical_is_named() -> None:
-    schemas = {
+    schemas: dict[str, Any] = {
         "Thing": {
             "properties": {"peculiar": {"type": "string"}, "device": {"type": "string"}},
             "required": ["peculiar", "device"],
@@ -74,5 +74,5 @@ def test_a_part_of_which_nothing_says_what_is_typical_is_named() -> None:
     }
     with pytest.raises(NoExample, match=r"^Thing\.peculiar$"):
         example({"$ref": "#/components/schemas/Thing"}, schemas)
-    schemas["Thing"]["properties"]["peculiar"]["examples"] = ["odd"]  # type: ignore[index]  # a mere dict above
+    schemas["Thing"]["properties"]["peculiar"]["examples"] = ["odd"]
     assert example({"$ref": "#/components/schemas/Thing"}, schemas) == {"peculiar": "odd", "device": "camera-1"}

@@ -17,7 +17,7 @@ from training.checkpoint import Checkpoint  # noqa: E402 - Keras first
 from training.config import TrainConfig  # noqa: E402 - Keras first
 from training.data import read_faces  # noqa: E402 - Keras first
 from training.lineage import seen_splits  # noqa: E402 - Keras first
-from training.metrics import accuracy  # noqa: E402 - Keras first
+from training.metrics import accuracy, fit_temperature, negative_log_likelihood  # noqa: E402 - Keras first
 from training.predictors import LiteRtPredictor, predict  # noqa: E402 - Keras first
 from training.robustness import noise  # noqa: E402 - Keras first
 from training.run import predict_logits  # noqa: E402 - Keras first
@@ -57,6 +57,9 @@ def test_each_row_is_what_that_model_scores(
         before = accuracy(predict(predictor, pixels), held_out.labels)
         after = accuracy(predict_logits(ended, pixels), held_out.labels)
         assert [rows[0][column], rows[2][column]] == pytest.approx([100 * before, 100 * after], abs=0.06)
+    logits = predict_logits(ended, held_out.pixels)
+    lowest = negative_log_likelihood(logits, held_out.labels, fit_temperature(logits, held_out.labels))
+    assert rows[2][4] == pytest.approx(lowest, abs=1e-3)
 
     # What the one learnt from goes with the other, so that a third starts from both with care.
     preset = export.export(second, tmp_path / "models" / "ended", "1", CropSpec(scale=1.1), [], None, share=0.5)

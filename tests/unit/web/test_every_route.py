@@ -95,8 +95,8 @@ def routes_and_client() -> Iterator[tuple[Sequence[BaseRoute], httpx.AsyncClient
 def need_of(route: APIRoute) -> Need | None:
     """What a route of REST asks for; the strictest, where it asks more than once."""
     needs = [getattr(each.call, "need", None) for each in route.dependant.dependencies]
-    found = [need for need in ("admin", "research", "label", "view", "login") if need in needs]
-    return found[0] if found else None  # type: ignore[return-value]  # the literals above
+    strictest_first: tuple[Need, ...] = ("admin", "research", "label", "view", "login")
+    return next((need for need in strictest_first if need in needs), None)
 
 
 def flat(routes: Sequence[BaseRoute]) -> Iterator[BaseRoute]:
