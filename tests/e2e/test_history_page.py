@@ -1,12 +1,15 @@
-"""The history in a real browser: the filter in the address, the timeline by keys, and the way from frame to frame."""
+"""The history in a real browser: the filter in the address, the timeline by keys, pointer and finger, and the way from
+frame to frame.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, CDPSession, FloatRect, Locator, Page, expect
 from sqlalchemy import insert
 
 from shared.db.erasure import erase
@@ -146,3 +149,141 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await expect(state).to_contain_text("11 shown", timeout=WAIT_MS)
             assert visit.foreign == []
             await page.close()
+
+
+HOURS = 48
+VISITS = (10, 20, 30, 40)
+"""When in those hours somebody came by: between two bars of half an hour each."""
+
+
+def point(box: FloatRect, hour: float) -> tuple[float, float]:
+    """Where on the timeline an hour is."""
+    return box["x"] + box["width"] * hour / HOURS, box["y"] + box["height"] / 2
+
+
+def near(hours: tuple[float, float], first: float, last: float) -> bool:
+    """Whether a time begins and ends within a bar of where it was dragged."""
+    return abs(hours[0] - first) <= 0.5 and abs(hours[1] - last) <= 0.5
+
+
+def asked_hours(page: Page, begin: datetime) -> tuple[float, float]:
+    """The time in the page's address, as hours after `begin`."""
+    query = parse_qs(urlsplit(page.url).query)
+    assert query["last"] == ["own"]
+    assert query["device"] == ["camera-1"]
+    first, last = ((datetime.fromisoformat(query[name][0]) - begin) / timedelta(hours=1) for name in ("from", "to"))
+    return first, last
+
+
+async def drag(page: Page, box: FloatRect, start: float, end: float) -> None:
+    """With the mouse, from one hour to another."""
+    await page.mouse.move(*point(box, start))
+    await page.mouse.down()
+    await page.mouse.move(*point(box, end), steps=8)
+    await page.mouse.up()
+
+
+async def swipe(finger: CDPSession, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """With a finger, which the browser may take for scrolling."""
+    steps = 12
+    for step in range(steps + 1):
+        x, y = (a + (b - a) * step / steps for a, b in zip(start, end, strict=True))
+        kind = "touchMove" if step else "touchStart"
+        await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    await finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+async def box_of(timeline: Locator) -> FloatRect:
+    await timeline.scroll_into_view_if_needed()
+    box = await timeline.bounding_box()
+    assert box is not None
+    return box
+
+
+async def test_a_part_of_the_timeline_is_chosen_by_mouse_and_by_finger(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    begin = end - timedelta(hours=HOURS)
+    visits = [
+        scenes.detection("camera-1", scenes.face(track), captured_at=begin + timedelta(hours=hour), seq=track)
+        for track, hour in enumerate(VISITS)
+    ]
+    times = {"device": "camera-1", "last": "own", "from": begin.isoformat(), "to": end.isoformat()}
+    async with records(database_settings) as engine:
+        await ingested(engine, visits)
+        async with running_web(web_settings(mqtt_settings, database_settings)) as base:
+            whole = f"{base}/history?{urlencode(times)}"
+            context = await browser.new_context(viewport={"width": 1280, "height": 900})
+            page = await context.new_page()
+            visit = Visit(page, base)
+            timeline = page.get_by_role("slider", name="Timeline")
+            said = page.locator("#timeline-says")
+            state = page.locator("#state")
+            chosen = page.locator("#timeline .chosen")
+            await page.goto(whole)
+            await expect(state).to_contain_text("4 shown")
+            await expect(said).to_contain_text("4 in this time")
+            box = await box_of(timeline)
+
+            # A click says how many a bar stands for, and asks for nothing else; neither does the other button.
+            await page.mouse.click(*point(box, 30.25))
+            await expect(said).to_contain_text(re.compile(": 1$"))
+            await expect(chosen).to_be_visible()
+            await page.mouse.click(*point(box, 5), button="right")
+            await expect(said).to_contain_text(re.compile(": 1$"))
+            await timeline.press("Escape")
+            await expect(chosen).to_be_hidden()
+            await expect(said).to_contain_text("4 in this time")
+            assert page.url == whole
+            await expect(state).to_contain_text("4 shown")
+
+            # Dragged from right to left, as well as from left to right.
+            await drag(page, box, 34, 16)
+            await expect(state).to_contain_text("2 shown")
+            assert near(asked_hours(page, begin), 16, 34)
+            await expect(said).to_contain_text("2 in this time")
+            await expect(page.locator("#filter [name=from]")).to_be_visible()
+            first, last = asked_hours(page, begin)
+            await drag(page, box, 0, HOURS * (25 - first) / (last - first))  # a second one, within the first
+            await expect(state).to_contain_text("1 shown")
+            assert near(asked_hours(page, begin), first, 25)
+            await page.go_back()
+            await expect(state).to_contain_text("2 shown")
+            assert asked_hours(page, begin) == (first, last)
+            await page.go_back()
+            await expect(state).to_contain_text("4 shown")
+            assert page.url == whole
+            await expect(said).to_contain_text("4 in this time")
+            assert visit.complaints == []
+            await context.close()
+
+            # A finger that goes along the bars chooses; one that goes up scrolls the page and chooses nothing.
+            context = await browser.new_context(viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True)
+            page = await context.new_page()
+            visit = Visit(page, base)
+            timeline = page.get_by_role("slider", name="Timeline")
+            state = page.locator("#state")
+            finger = await context.new_cdp_session(page)
+            await page.goto(whole)
+            await expect(state).to_contain_text("4 shown")
+            await expect(page.locator("#timeline-says")).to_contain_text("4 in this time")
+            box = await box_of(timeline)
+            scrolled = await page.evaluate("scrollY")
+            x, y = point(box, 24)
+            await swipe(finger, (x, y), (x, y - 200))
+            await page.wait_for_function("before => scrollY > before", arg=scrolled)
+            await expect(page.locator("#timeline .chosen")).to_be_hidden()
+            assert page.url == whole
+            box = await box_of(timeline)
+            await page.touchscreen.tap(*point(box, 30.25))
+            await expect(page.locator("#timeline-says")).to_contain_text(re.compile(": 1$"))
+            assert page.url == whole
+            await swipe(finger, point(box, 16), point(box, 34))
+            await expect(state).to_contain_text("2 shown")
+            assert near(asked_hours(page, begin), 16, 34)
+            await page.go_back()
+            await expect(state).to_contain_text("4 shown")
+            assert page.url == whole
+            assert visit.complaints == []
+            await context.close()

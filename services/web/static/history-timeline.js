@@ -5,11 +5,13 @@ import { svg } from "./face-picture.js";
 import { dateAndTime } from "./words.js";
 
 const HEIGHT = 100;
+const DRAG_PX = 5; // a hand that clicks moves less
 
 export class HistoryTimeline {
   #data = null;
   #chosen = null; // [anchor, other end], numbers of bars
   #bars = 0;
+  #pointer = null; // the one that is down: its id, where it went down, and whether it was moved since
 
   /** `onNarrow(from, to)` is told when a part was chosen. */
   constructor(element, parts, looks, onNarrow) {
@@ -26,8 +28,8 @@ export class HistoryTimeline {
     }
     element.addEventListener("pointerdown", (event) => this.#down(event));
     element.addEventListener("pointermove", (event) => this.#move(event));
-    element.addEventListener("pointerup", () => this.#narrow());
-    element.addEventListener("pointercancel", () => this.#choose(null));
+    element.addEventListener("pointerup", (event) => this.#up(event));
+    element.addEventListener("pointercancel", (event) => this.#cancel(event));
     element.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -61,9 +63,9 @@ export class HistoryTimeline {
     this.element.setAttribute("aria-valuemax", this.#bars - 1);
     say(this.parts.from, dateAndTime(data.from));
     say(this.parts.to, dateAndTime(data.to));
+    const total = totals.reduce((a, b) => a + b, 0);
+    this.whole = total ? `${total.toLocaleString()} in this time; the highest bar stands for ${most.toLocaleString()}.` : "Nothing in this time.";
     this.#choose(null);
-    this.total = totals.reduce((a, b) => a + b, 0);
-    say(this.parts.says, this.total ? `${this.total.toLocaleString()} in this time; the highest bar stands for ${most.toLocaleString()}.` : "Nothing in this time.");
   }
 
   #at(event) {
@@ -72,14 +74,29 @@ export class HistoryTimeline {
   }
 
   #down(event) {
-    if (!this.#data || event.button !== 0) return;
+    if (!this.#data || event.button !== 0 || !event.isPrimary) return;
     this.element.setPointerCapture(event.pointerId);
-    this.dragging = true;
     this.#choose([this.#at(event), this.#at(event)]);
+    this.#pointer = { id: event.pointerId, x: event.clientX, moved: false };
   }
 
   #move(event) {
-    if (this.dragging) this.#choose([this.#chosen[0], this.#at(event)]);
+    if (this.#pointer?.id !== event.pointerId) return;
+    this.#pointer.moved ||= Math.abs(event.clientX - this.#pointer.x) >= DRAG_PX;
+    if (this.#pointer.moved) this.#choose([this.#chosen[0], this.#at(event)]);
+  }
+
+  /** A drag narrows; a click only chooses a bar, which says how many it stands for. */
+  #up(event) {
+    if (this.#pointer?.id !== event.pointerId) return;
+    const { moved } = this.#pointer;
+    this.#pointer = null;
+    if (moved) this.#narrow();
+  }
+
+  /** A finger scrolls the page after all. */
+  #cancel(event) {
+    if (this.#pointer?.id === event.pointerId) this.#choose(null);
   }
 
   #key(event) {
@@ -96,10 +113,11 @@ export class HistoryTimeline {
 
   #choose(chosen) {
     this.#chosen = chosen;
-    if (!chosen) this.dragging = false;
+    if (!chosen) this.#pointer = null;
     this.mark?.setAttribute("visibility", chosen ? "visible" : "hidden");
     if (!chosen) {
       this.element.setAttribute("aria-valuetext", "Nothing chosen");
+      if (this.#data) say(this.parts.says, this.whole);
       return;
     }
     const [first, last] = [Math.min(...chosen), Math.max(...chosen)];
@@ -121,9 +139,6 @@ export class HistoryTimeline {
   }
 
   #narrow() {
-    this.dragging = false;
-    if (!this.#chosen) return;
-    const times = this.#times(Math.min(...this.#chosen), Math.max(...this.#chosen));
-    this.onNarrow(...times);
+    this.onNarrow(...this.#times(Math.min(...this.#chosen), Math.max(...this.#chosen)));
   }
 }
