@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web import cursors
 from services.web.agreement import cohens_kappa, fleiss_kappa, observed_agreement
+from services.web.by_id import first_by_id
 from services.web.label_queue import Candidate
 from services.web.label_schemas import Agreement, PairAgreement, Progress, QueuedFace, Vote, VotePage, VoteQuery
-from services.web.queries import face_of_row, near_id, within
+from services.web.queries import face_of_row, within
 from services.web.schemas import Span
 from shared.db.study_tables import VOTES, votes
 from shared.db.tables import faces, frames
@@ -149,10 +150,7 @@ async def votable(connection: AsyncConnection, event_id: UUID, face_index: int) 
         .where(faces.c.event_id == event_id, faces.c.face_index == face_index)
         .with_for_update(read=True, key_share=True)
     )
-    near = near_id(faces, event_id)
-    row = (await connection.execute(statement.where(near))).one_or_none() if near is not None else None
-    if row is None:
-        row = (await connection.execute(statement)).one_or_none()
+    row = await first_by_id(connection, statement, faces, event_id)
     if row is None:
         return None
     picture = select(frames.c.frame_id).where(frames.c.captured_at == row.captured_at, frames.c.event_id == event_id)

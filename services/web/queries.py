@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Interval, Row, Select, Table, and_, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web import cursors, search
+from services.web.by_id import first_by_id
 from services.web.cursors import Cursor
 from services.web.schemas import (
     BUCKETS,
@@ -28,8 +29,6 @@ from shared.emotions import EMOTIONS
 from shared.messages import PROBABILITY_SUM_TOLERANCE, Emotions, Face, ModelRef, Quality, Region, Shown, Source
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_ID_CLOCK_SLACK: Final = timedelta(minutes=10)
-"""An id is made within moments of the capture that it names; ten minutes forgive a clock that was set in between."""
 
 
 def within(table: Table, span: Span) -> list[ColumnElement[bool]]:
@@ -102,21 +101,9 @@ async def one_detection(connection: AsyncConnection, event_id: UUID) -> StoredDe
 
 async def captured_at(connection: AsyncConnection, event_id: UUID) -> datetime | None:
     """When a detection was captured; None where there is none such."""
-    statement = select(detections.c.captured_at).where(detections.c.event_id == event_id).limit(1)
-    near = near_id(detections, event_id)
-    found = await connection.scalar(statement.where(near)) if near is not None else None
-    return cast("datetime | None", found or await connection.scalar(statement))
-
-
-def near_id(table: Table, id_: UUID) -> ColumnElement[bool] | None:
-    """The time around which a UUIDv7 was made, so that one partition is searched and not all."""
-    if id_.version != 7:
-        return None
-    try:
-        made = _EPOCH + timedelta(milliseconds=id_.int >> 80)
-        return table.c.captured_at.between(made - _ID_CLOCK_SLACK, made + _ID_CLOCK_SLACK)
-    except OverflowError:
-        return None
+    statement = select(detections.c.captured_at).where(detections.c.event_id == event_id)
+    row = await first_by_id(connection, statement, detections, event_id)
+    return None if row is None else cast("datetime", row.captured_at)
 
 
 async def _with_faces(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[StoredDetection]:
@@ -213,14 +200,16 @@ def _frame(row: Row[Any]) -> FrameMeta:
 
 async def frame_digest(connection: AsyncConnection, frame_id: UUID) -> bytes | None:
     """The sha256 of a kept picture."""
-    statement = select(frames.c.sha256).where(frames.c.frame_id == frame_id).limit(1)
-    return cast("bytes | None", await connection.scalar(statement))
+    statement = select(frames.c.sha256).where(frames.c.frame_id == frame_id)
+    row = await first_by_id(connection, statement, frames, frame_id)
+    return None if row is None else cast("bytes", row.sha256)
 
 
 async def frame_jpeg(connection: AsyncConnection, frame_id: UUID) -> bytes | None:
     """A kept picture."""
-    statement = select(frames.c.jpeg).where(frames.c.frame_id == frame_id).limit(1)
-    return cast("bytes | None", await connection.scalar(statement))
+    statement = select(frames.c.jpeg).where(frames.c.frame_id == frame_id)
+    row = await first_by_id(connection, statement, frames, frame_id)
+    return None if row is None else cast("bytes", row.jpeg)
 
 
 class FaceOfFrame(NamedTuple):
@@ -232,8 +221,8 @@ class FaceOfFrame(NamedTuple):
 
 async def face_of_frame(connection: AsyncConnection, frame_id: UUID, face_index: int) -> FaceOfFrame | None:
     """A face of a kept picture, by its place in the picture's detection; None where picture or face is not there."""
-    statement = select(frames.c.captured_at, frames.c.device, frames.c.event_id, frames.c.sha256)
-    frame = (await connection.execute(statement.where(frames.c.frame_id == frame_id).limit(1))).one_or_none()
+    columns = (frames.c.captured_at, frames.c.device, frames.c.event_id, frames.c.sha256)
+    frame = await first_by_id(connection, select(*columns).where(frames.c.frame_id == frame_id), frames, frame_id)
     if frame is None:
         return None
     event_id = frame.event_id
