@@ -51,6 +51,11 @@ async def test_every_body_and_answer_has_an_example_that_fits(api: httpx.AsyncCl
         )
         wrong += [f"{name}: {error.json_path} {error.message}" for error in validator.iter_errors(content["example"])]
     assert not wrong, "\n".join(wrong)
+    told = {word: found[f"POST /api/v1/devices/{{device}}/{word} 202"]["example"] for word in ("pause", "resume")}
+    assert told == {
+        "pause": {"device": "camera-1", "paused": True},
+        "resume": {"device": "camera-1", "paused": False},
+    }
 
 
 async def test_the_service_takes_every_body_of_an_example(api: httpx.AsyncClient) -> None:

@@ -1,7 +1,7 @@
 """What a person may tell a device."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict
@@ -28,7 +28,14 @@ class PauseWish(BaseModel):
     """What the device was told. Its status tells when it has done so, and who else wants it paused."""
 
     device: str
-    paused: bool
+    paused: Literal[True]
+
+
+class ResumeWish(BaseModel):
+    """What the device was told. Its status tells whether it runs again, or who else wants it paused."""
+
+    device: str
+    paused: Literal[False]
 
 
 async def json_only(request: Request) -> None:
@@ -61,7 +68,7 @@ def router(hub: Hub, set_paused: SetPaused, trail: Trail, gate: Gate) -> APIRout
         prefix="/api/v1/devices/{device}", tags=["devices"], dependencies=[Depends(json_only), gate.guard("research")]
     )
 
-    async def wish(request: Request, device: str, paused: bool) -> PauseWish:
+    async def wish(request: Request, device: str, paused: bool) -> None:
         if device not in hub.devices:
             raise not_found(
                 f"No device {device!r} is known to the broker.", "Check the name; GET /api/v1/devices lists them."
@@ -71,16 +78,17 @@ def router(hub: Hub, set_paused: SetPaused, trail: Trail, gate: Gate) -> APIRout
         except NotConnected as error:
             raise broker_unavailable(error) from None
         trail.note(request, "pause" if paused else "resume", f"device {device}")
-        return PauseWish(device=device, paused=paused)
 
     @routes.post("/pause", summary="Stop a device's camera", status_code=202, responses=_ERRORS)
     async def pause(request: Request, device: Annotated[DeviceName, Path()], _: Nothing) -> PauseWish:
         """Stops it and lets go of it, until it is resumed here. It holds over every restart of the device."""
-        return await wish(request, device, True)
+        await wish(request, device, True)
+        return PauseWish(device=device, paused=True)
 
     @routes.post("/resume", summary="Let a device's camera run again", status_code=202, responses=_ERRORS)
-    async def resume(request: Request, device: Annotated[DeviceName, Path()], _: Nothing) -> PauseWish:
+    async def resume(request: Request, device: Annotated[DeviceName, Path()], _: Nothing) -> ResumeWish:
         """Lifts the pause that was set here. One that was set at the device can be lifted only there."""
-        return await wish(request, device, False)
+        await wish(request, device, False)
+        return ResumeWish(device=device, paused=False)
 
     return routes
