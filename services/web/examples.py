@@ -4,6 +4,7 @@ A field says what is typical of it (`examples`), or its name does, for the inter
 everywhere; an object's example is made of its fields'. So a field that is added is in every example that has it.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -190,15 +191,24 @@ def add(spec: dict[str, Any]) -> None:
 
 def contents(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What holds the schema of each JSON body and each JSON answer that is no error, by what it is of."""
-    found = {}
-    for path, operations in spec["paths"].items():
-        for method, operation in operations.items():
-            parts = {"body": operation.get("requestBody", {})}
-            parts |= {status: answer for status, answer in operation["responses"].items() if status.startswith("2")}
-            for name, part in parts.items():
-                if JSON in part.get("content", {}):
-                    found[f"{method.upper()} {path} {name}"] = part["content"][JSON]
-    return found
+    return {
+        f"{method.upper()} {path} {name}": content
+        for path, operations in spec["paths"].items()
+        for method, operation in operations.items()
+        for name, content in contents_of(operation).items()
+    }
+
+
+def contents_of(operation: Schema) -> dict[str, dict[str, Any]]:
+    """The same of one operation, by `body` or the answer's status."""
+    parts = {"body": operation.get("requestBody", {})}
+    parts |= {status: answer for status, answer in operation["responses"].items() if status.startswith("2")}
+    return {name: part["content"][JSON] for name, part in parts.items() if JSON in part.get("content", {})}
+
+
+def as_text(value: Any) -> str:
+    """An example as people read JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def example(schema: Schema, schemas: Mapping[str, Schema], where: str = "") -> Any:

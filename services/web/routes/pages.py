@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, Template
 
+from services.web import examples
 from services.web.database import DatabaseUnavailable, problem_of
 from services.web.gate import Gate, Identity, Need
 from services.web.problems import ApiProblem
@@ -104,7 +105,9 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
         next_page = local(request.query_params.get("next", "/"))
         if page.right is None and identity is not None:
             return RedirectResponse(next_page, status_code=303)
-        more: dict[str, Any] = {"spec": app.openapi()} if page.template == "reference.html" else {}
+        more: dict[str, Any] = {}
+        if page.template == "reference.html":
+            more = {"spec": app.openapi(), "contents_of": examples.contents_of, "as_text": examples.as_text}
         return drawn(loaded[page], page, identity, next_page=next_page, **more)
 
     def add(page: Page) -> None:
