@@ -60,7 +60,7 @@ async def _episodes_of(connection: AsyncConnection, keys: Sequence[Cursor]) -> l
         return []
     wanted = search.these(keys)
     same = and_(episodes.c.first_at == wanted.c.captured_at, episodes.c.id == wanted.c.id)
-    statement = select(episodes, search.LABELLED.label("labelled")).join_from(wanted, episodes, same)
+    statement = select(episodes).join_from(wanted, episodes, same)
     rows = {(row.first_at, row.id): row for row in await connection.execute(statement)}
     found = [rows[key] for key in keys if key in rows]
     sizes = await _regions(connection, found)
@@ -138,35 +138,47 @@ def _episode(
 async def timeline(connection: AsyncConnection, query: EpisodeFilter, now: datetime) -> Timeline:
     """How many episodes of which emotion began when.
 
-    Without `from` it begins with the oldest episode, without `to` it ends at `now`.
+    Without `from` it begins with the oldest episode, without `to` it ends at `now`. Where there are more than are
+    counted at once, it begins with the newest of them.
 
     Raises:
         UnknownSession: if the query names a session that is not there.
     """
     wanted = await search.resolve(connection, query)
-    fits = search.of_episode(wanted, search.AMONG_LABELLED)
     at = episodes.c.first_at
     end = wanted.end or now
-    begin = wanted.begin or await connection.scalar(select(at).order_by(at, episodes.c.id).limit(1)) or end
+    edge = await search.timeline_edge(connection, wanted, end)
+    if edge is not None:
+        begin = edge
+    else:
+        begin = wanted.begin or await connection.scalar(select(at).order_by(at, episodes.c.id).limit(1)) or end
     begin = min(begin, end - _BUCKETS * _SHORTEST_BUCKET)
     width = max(_SHORTEST_BUCKET, (end - begin) / _BUCKETS)
     # What began before the time and reaches into it is counted at its beginning.
     start = func.date_bin(literal(width, Interval()), func.greatest(at, literal(begin)), literal(begin)).label("start")
+    counted = (start, episodes.c.dominant_emotion)
+    conditions = [*search.of_episode(wanted), at < end]
+    if edge is not None:
+        conditions.append(at >= edge)
     rows = await connection.execute(
-        select(
-            start,
-            func.sum(episodes.c.face_count).label("faces"),
-            *(func.count().filter(episodes.c.dominant_emotion == name).label(str(name)) for name in EMOTIONS),
-        )
-        .where(*fits, at < end)
-        .group_by(start)
-        .order_by(start)
+        select(*counted, func.count().label("episodes"), func.sum(episodes.c.face_count).label("faces"))
+        .where(*conditions)
+        .group_by(*counted)
     )
+    of_start: dict[datetime, list[Row[*tuple[Any, ...]]]] = {}
+    for row in rows:
+        of_start.setdefault(row.start, []).append(row)
     items = [
-        TimelineBucket(start=row.start, faces=row.faces, episodes={name: row._mapping[name] for name in EMOTIONS})
-        for row in rows
+        TimelineBucket(
+            start=begun,
+            faces=sum(row.faces for row in found),
+            episodes=dict.fromkeys(EMOTIONS, 0) | {row.dominant_emotion: row.episodes for row in found},
+        )
+        for begun, found in sorted(of_start.items())
     ]
-    return Timeline.model_validate({"from": begin, "to": end, "bucket_s": width.total_seconds(), "items": items})
+    return Timeline.model_validate(
+        {"from": begin, "to": end, "bucket_s": width.total_seconds(), "items": items, "more": edge is not None}
+    )
 
 
 async def context(connection: AsyncConnection, one: StoredDetection) -> Context:

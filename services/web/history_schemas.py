@@ -62,12 +62,18 @@ class TimelineBucket(Answer):
 
 
 class Timeline(Answer):
-    """Episodes over a time, in stretches of equal length; one that is missing had none."""
+    """Episodes over a time, in stretches of equal length; one that is missing had none.
+
+    It may begin after what was asked for: see `more`.
+    """
 
     from_: Timestamp = Field(alias="from")
     to: Timestamp
     bucket_s: float
     items: list[TimelineBucket]
+    more: bool = Field(
+        description="true: before `from` there are more, that were not counted: ask for them by an earlier `to`"
+    )
 
 
 class SessionRef(Answer):

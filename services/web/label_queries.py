@@ -17,6 +17,7 @@ from services.web.label_queue import Candidate
 from services.web.label_schemas import Agreement, PairAgreement, Progress, QueuedFace, Vote, VotePage, VoteQuery
 from services.web.queries import face_of_row, within
 from services.web.schemas import Span
+from shared.db.episodes import labelled_now
 from shared.db.study_tables import VOTES, votes
 from shared.db.tables import faces, frames
 from shared.emotions import EMOTIONS
@@ -165,7 +166,9 @@ async def put_vote(connection: AsyncConnection, values: dict[str, Any]) -> Vote:
         index_elements=[votes.c.event_id, votes.c.face_index, votes.c.labeller],
         set_={"label": statement.excluded.label, "voted_at": func.now()},
     )
-    return _vote((await connection.execute(statement.returning(votes))).one())
+    vote = _vote((await connection.execute(statement.returning(votes))).one())
+    await labelled_now(connection, vote.captured_at, vote.event_id, vote.face_index)
+    return vote
 
 
 def _vote(row: Row[Any]) -> Vote:
@@ -184,7 +187,10 @@ async def take_back(connection: AsyncConnection, event_id: UUID, face_index: int
     statement = votes.delete().where(
         table.event_id == event_id, table.face_index == face_index, table.labeller == labeller
     )
-    return (await connection.execute(statement)).rowcount > 0
+    at = await connection.scalar(statement.returning(table.captured_at))
+    if at is not None:
+        await labelled_now(connection, at, event_id, face_index)
+    return at is not None
 
 
 async def vote_page(connection: AsyncConnection, query: VoteQuery) -> VotePage:

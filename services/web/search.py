@@ -14,14 +14,12 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Date,
     DateTime,
     FromClause,
     Select,
     Table,
     Uuid,
     and_,
-    cast,
     column,
     exists,
     func,
@@ -39,39 +37,13 @@ from shared.db.tables import detections, faces
 
 ROWS: Final = 20_000
 """Rows that one search looks at where an index does not say which of them fit."""
-VOTES: Final = 5_000
-"""Votes whose faces one search looks up."""
-EPISODES_WITH_VOTES: Final = 2_000
-"""Episodes whose votes one search looks up."""
+VOTED: Final = 500
+"""Detections with votes whose faces are looked up at once: few days of them, so that few partitions are planned for."""
+MAX_VOTED: Final = 2_500
+"""Those that one search looks up."""
+COUNTED: Final = 100_000
+"""Episodes that one timeline counts."""
 _BEFORE_ALL: Final = UUID(int=0)
-
-
-_VOTED_FACE: Final = and_(
-    faces.c.captured_at == votes.c.captured_at,
-    faces.c.event_id == votes.c.event_id,
-    faces.c.face_index == votes.c.face_index,
-)
-_VOTED_DETECTION: Final = and_(
-    detections.c.captured_at == votes.c.captured_at, detections.c.event_id == votes.c.event_id
-)
-LABELLED: Final = (
-    exists()
-    .where(votes.c.device == episodes.c.device)
-    .where(votes.c.captured_at.between(episodes.c.first_at, episodes.c.last_at))
-    .where(_VOTED_FACE, faces.c.track_id == episodes.c.track_id)
-    .where(_VOTED_DETECTION, detections.c.boot_id == episodes.c.boot_id)
-    .correlate(episodes)
-)
-"""Whether somebody voted on one of an episode's faces: looked up for each, which suits a page of them."""
-AMONG_LABELLED: Final = tuple_(episodes.c.day, episodes.c.device, episodes.c.boot_id, episodes.c.track_id).in_(
-    select(
-        cast(func.timezone("UTC", votes.c.captured_at), Date), votes.c.device, detections.c.boot_id, faces.c.track_id
-    )
-    .select_from(votes)
-    .join(faces, _VOTED_FACE)
-    .join(detections, _VOTED_DETECTION)
-)
-"""The same by gathering all votes first, which suits a count of all episodes."""
 
 
 class UnknownSession(LookupError):
@@ -157,6 +129,8 @@ async def find_detections(
 
     What is asked of faces must be met by one and the same face.
     """
+    if wanted.filter.labelled:
+        return await _find_labelled(connection, wanted, cursor, limit, newer=newer)
     edge = await _edge(connection, wanted, cursor, newer=newer)
     table = faces if wanted.of_face else detections
     conditions = [*wanted.within(table), *_beyond(table.c.captured_at, table.c.event_id, cursor, newer=newer)]
@@ -178,11 +152,62 @@ async def find_detections(
     return _found([Cursor(*row) for row in rows], limit, edge)
 
 
+async def _find_labelled(
+    connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, limit: int, *, newer: bool
+) -> Found:
+    """By way of the votes, which are few beside faces."""
+    keys: list[Cursor] = []
+    for _ in range(0, MAX_VOTED, VOTED):
+        voted = await _voted(connection, wanted, cursor, newer=newer)
+        if voted:
+            keys += await _fitting(connection, wanted, voted, newer=newer)
+            cursor = voted[-1]
+        if len(keys) > limit:
+            return Found(keys[:limit], keys[limit - 1], None)
+        if len(voted) < VOTED:
+            return Found(keys, None, None)
+    return Found(keys, cursor, cursor.captured_at if cursor is not None else None)
+
+
+async def _voted(connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, *, newer: bool) -> list[Cursor]:
+    """The next detections that somebody voted on."""
+    key = (votes.c.captured_at, votes.c.event_id)
+    statement = (
+        select(*key)
+        .distinct()
+        .where(*wanted.within(votes), *_beyond(*key, cursor, newer=newer))
+        .order_by(*_ordered(*key, newer=newer))
+        .limit(VOTED)
+    )
+    return [Cursor(*row) for row in await connection.execute(statement)]
+
+
+async def _fitting(
+    connection: AsyncConnection, wanted: Wanted, voted: Sequence[Cursor], *, newer: bool
+) -> list[Cursor]:
+    """Those of these detections that have a face that fits."""
+    key = (faces.c.captured_at, faces.c.event_id)
+    table = these(voted)
+    first, last = sorted((voted[0].captured_at, voted[-1].captured_at))
+    statement = (
+        select(*key)
+        .distinct()
+        .join_from(table, faces, and_(faces.c.captured_at == table.c.captured_at, faces.c.event_id == table.c.id))
+        .where(faces.c.captured_at.between(first, last), *of_face(wanted.filter))
+    )
+    if wanted.of_detection:
+        same = and_(faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
+        statement = statement.join(detections, same).where(
+            detections.c.captured_at.between(first, last), *of_model(detections, wanted.filter)
+        )
+    return [Cursor(*row) for row in await connection.execute(statement.order_by(*_ordered(*key, newer=newer)))]
+
+
 async def _edge(connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, *, newer: bool) -> datetime | None:
     """The time of the last row that is looked at; None where all are, or where an index leads to what fits alone."""
     if not wanted.of_face and not wanted.of_detection and (wanted.devices is None or len(wanted.devices) == 1):
         return None
-    table = votes if wanted.filter.labelled else faces if wanted.of_face else detections
+    table = faces if wanted.of_face else detections
     conditions: list[ColumnElement[bool]] = []
     # Each of these has an index; the two together have none, and neither have several devices.
     if wanted.devices is not None and len(wanted.devices) == 1:
@@ -197,11 +222,7 @@ async def _edge(connection: AsyncConnection, wanted: Wanted, cursor: Cursor | No
     if cursor is not None:
         conditions.append(at > cursor.captured_at if newer else at < cursor.captured_at)
     edge: datetime | None = await connection.scalar(
-        select(at)
-        .where(*conditions)
-        .order_by(at if newer else at.desc())
-        .offset(VOTES if table is votes else ROWS)
-        .limit(1)
+        select(at).where(*conditions).order_by(at if newer else at.desc()).offset(ROWS).limit(1)
     )
     return edge
 
@@ -246,14 +267,13 @@ async def find_episodes(
     conditions = [*of_episode(wanted), *_beyond(at, episodes.c.id, cursor, newer=newer)]
     edge = None
     if len(conditions) > len(_of_devices(episodes, wanted.devices)):
-        look = [each for each in _of_devices(episodes, wanted.devices) if len(wanted.devices or ()) == 1]
+        look = _led_to(wanted)
         if cursor is not None:
             look.append(at > cursor.captured_at if newer else at < cursor.captured_at)
         if wanted.end is not None:
             look.append(at < wanted.end)
-        rows = ROWS if wanted.filter.labelled is None else EPISODES_WITH_VOTES
         edge = await connection.scalar(
-            select(at).where(*look).order_by(at if newer else at.desc()).offset(rows).limit(1)
+            select(at).where(*look).order_by(at if newer else at.desc()).offset(ROWS).limit(1)
         )
         if edge is not None:
             begin = _day_of(wanted.begin)
@@ -270,7 +290,27 @@ async def find_episodes(
     return _found([Cursor(*row) for row in found], limit, edge)
 
 
-def of_episode(wanted: Wanted, labelled: ColumnElement[bool] = LABELLED) -> list[ColumnElement[bool]]:
+async def timeline_edge(connection: AsyncConnection, wanted: Wanted, end: datetime) -> datetime | None:
+    """When the last of `COUNTED` episodes before `end` began; None where there are no more that may fit."""
+    at = episodes.c.first_at
+    look = [*_led_to(wanted), at < end]
+    begin = _day_of(wanted.begin)
+    if begin is not None:
+        look.append(at >= begin)
+    edge: datetime | None = await connection.scalar(
+        select(at).where(*look).order_by(at.desc()).offset(COUNTED).limit(1)
+    )
+    return edge
+
+
+def _led_to(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """True for the episodes that an index leads to: of one device, or the labelled ones."""
+    if wanted.filter.labelled:
+        return [episodes.c.labelled]
+    return _of_devices(episodes, wanted.devices) if len(wanted.devices or ()) == 1 else []
+
+
+def of_episode(wanted: Wanted) -> list[ColumnElement[bool]]:
     """True for the episodes that fit: those that reach into the time, also from before it."""
     conditions = _of_devices(episodes, wanted.devices)
     if wanted.end is not None:
@@ -288,7 +328,7 @@ def of_episode(wanted: Wanted, labelled: ColumnElement[bool] = LABELLED) -> list
     if isinstance(this, EpisodeFilter) and this.min_quality is not None:
         conditions.append(episodes.c.ok_share >= this.min_quality)
     if this.labelled is not None:
-        conditions.append(labelled if this.labelled else ~labelled)
+        conditions.append(episodes.c.labelled if this.labelled else ~episodes.c.labelled)
     return conditions + of_model(episodes, this)
 
 

@@ -2,7 +2,23 @@
 
 from typing import Final
 
-from sqlalchemy import REAL, BigInteger, Column, Computed, Date, Index, Integer, SmallInteger, Table, Text, Uuid, func
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Date,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    false,
+    func,
+    text,
+)
 
 from shared.db.tables import metadata, moment
 from shared.emotions import EMOTIONS
@@ -43,10 +59,12 @@ episodes = Table(
     Column("frame_id", Uuid, comment="null: no picture of it was kept"),
     Column("model_name", Text, nullable=False),
     Column("model_version", Text, nullable=False),
+    Column("labelled", Boolean, nullable=False, server_default=false(), comment="somebody voted on one of its faces"),
     Index("episodes_id", "id"),
     # None of them holds what changes while an episode grows, so that its updates stay within their page of the table.
     Index("episodes_first_at", "first_at", "id"),
     Index("episodes_device_first_at", "device", "first_at", "id"),
+    Index("episodes_labelled", "first_at", "id", postgresql_where=text("labelled")),
     comment="What was read of one face that a device followed, on one day. Made of faces, and kept in step with them.",
     postgresql_with={"fillfactor": 70},
 )

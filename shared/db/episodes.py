@@ -2,18 +2,20 @@
 
 An episode is what was read of one face that a device followed (a track of one start of the device) on one day (UTC).
 Ingest adds each face to it in the transaction that stores the face; whoever removes faces calls `remake` in the
-transaction that removes them, or after it.
+transaction that removes them, or after it. Whoever adds or removes a vote calls `labelled_now` after it, in its
+transaction.
 """
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Date, Row, Select, and_, case, cast, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, Date, Row, Select, and_, case, cast, delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.episode_tables import episodes
+from shared.db.study_tables import votes
 from shared.db.tables import detections, faces
 from shared.emotions import EMOTIONS
 
@@ -56,6 +58,24 @@ async def keys_of_event(connection: AsyncConnection, event_id: UUID) -> list[Epi
     return [EpisodeKey(*row) for row in found]
 
 
+async def labelled_now(connection: AsyncConnection, captured_at: datetime, event_id: UUID, face_index: int) -> None:
+    """Note in the episode of a face whether anybody voted on one of its faces. The caller commits.
+
+    As in `remake` the row is locked before anything is counted: of two people who vote and take back at once, the
+    later one counts what both did.
+    """
+    found = await connection.execute(
+        select(_DAY, faces.c.device, detections.c.boot_id, faces.c.track_id)
+        .join_from(faces, detections, _WITH_DETECTION)
+        .where(faces.c.captured_at == captured_at, faces.c.event_id == event_id, faces.c.face_index == face_index)
+    )
+    for key in (EpisodeKey(*row) for row in found):
+        held = await _lock(connection, key)
+        if held is not None:
+            labelled = await _is_labelled(connection, key, held)
+            await connection.execute(update(episodes).where(_this(key)).values(labelled=labelled))
+
+
 async def remake(connection: AsyncConnection, keys: Iterable[EpisodeKey]) -> None:
     """Make episodes of the faces that are there now; those without any go. The caller commits.
 
@@ -63,18 +83,28 @@ async def remake(connection: AsyncConnection, keys: Iterable[EpisodeKey]) -> Non
     committed before is counted here and what comes later is added after.
     """
     for key in sorted(set(keys)):
-        this = and_(*(episodes.c[name] == value for name, value in key._asdict().items()))
-        held = (
-            await connection.execute(select(episodes.c.first_at, episodes.c.last_at).where(this).with_for_update())
-        ).one_or_none()
+        held = await _lock(connection, key)
         if held is None:
             continue
         left = await _counted(connection, key, held)
         if not left.face_count:
-            await connection.execute(delete(episodes).where(this))
+            await connection.execute(delete(episodes).where(_this(key)))
             continue
         best = (await connection.execute(_best(key, held))).one()
-        await connection.execute(update(episodes).where(this).values(**left._mapping, **best._mapping))
+        labelled = await _is_labelled(connection, key, held)
+        await connection.execute(
+            update(episodes).where(_this(key)).values(**left._mapping, **best._mapping, labelled=labelled)
+        )
+
+
+def _this(key: EpisodeKey) -> ColumnElement[bool]:
+    return and_(*(episodes.c[name] == value for name, value in key._asdict().items()))
+
+
+async def _lock(connection: AsyncConnection, key: EpisodeKey) -> Row[*tuple[Any, ...]] | None:
+    """The times of an episode, which nobody else changes until the transaction ends; None where there is none."""
+    statement = select(episodes.c.first_at, episodes.c.last_at).where(_this(key)).with_for_update()
+    return (await connection.execute(statement)).one_or_none()
 
 
 def _of_track(
@@ -98,6 +128,18 @@ async def _counted(connection: AsyncConnection, key: EpisodeKey, held: Row[*tupl
         func.max(faces.c.confidence).label("best_confidence"),
     )
     return (await connection.execute(_of_track(statement, key, held))).one()
+
+
+async def _is_labelled(connection: AsyncConnection, key: EpisodeKey, held: Row[*tuple[Any, ...]]) -> bool:
+    voted = and_(
+        votes.c.captured_at == faces.c.captured_at,
+        votes.c.event_id == faces.c.event_id,
+        votes.c.face_index == faces.c.face_index,
+    )
+    # The votes of that time are few and have an index; of the faces there may be thousands.
+    here = and_(votes.c.device == key.device, votes.c.captured_at.between(held.first_at, held.last_at))
+    statement = _of_track(select(faces.c.event_id), key, held).join(votes, voted).where(here).limit(1)
+    return await connection.scalar(statement) is not None
 
 
 def _best(key: EpisodeKey, held: Row[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:

@@ -9,17 +9,19 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import Store
 from services.ingest.validate import Accepted, Arrival, validate
+from services.web.label_queries import put_vote, take_back
 from shared.db.engine import create_engine
 from shared.db.episode_tables import episodes
 from shared.db.erasure import erase
 from shared.db.migrate import downgrade, upgrade
 from shared.db.places import Scope
 from shared.db.retention import RetentionSettings, run_pass
+from shared.db.study_tables import votes
 from shared.db.tables import detections, faces
 from shared.emotions import EMOTIONS
 from shared.messages import Detection
@@ -78,6 +80,7 @@ async def expected(engine: AsyncEngine) -> dict[tuple[Any, ...], dict[str, Any]]
         for row in rows:
             key = (row.captured_at.astimezone(UTC).date(), row.device, row.boot_id, row.track_id)
             of_track.setdefault(key, []).append(row)
+        voted = {tuple(row) for row in await connection.execute(select(votes.c.event_id, votes.c.face_index))}
     made = {}
     for key, found in of_track.items():
         counts = Counter(row.dominant_emotion for row in found)
@@ -95,6 +98,7 @@ async def expected(engine: AsyncEngine) -> dict[tuple[Any, ...], dict[str, Any]]
             "captured_at": best.captured_at,
             "face_index": best.face_index,
             "frame_id": best.frame_id,
+            "labelled": any((row.event_id, row.face_index) in voted for row in found),
         }
     return made
 
@@ -110,6 +114,28 @@ async def stored(engine: AsyncEngine) -> dict[tuple[Any, ...], dict[str, Any]]:
         for row in rows
     }
     return found
+
+
+async def vote(engine: AsyncEngine, one: Detection, face_index: int, labeller: str) -> None:
+    row = {"event_id": one.event_id, "captured_at": one.captured_at, "device": one.device, "face_index": face_index}
+    async with engine.begin() as connection:
+        await put_vote(connection, row | {"labeller": labeller, "label": "sad"})
+
+
+async def unvote(engine: AsyncEngine, one: Detection, face_index: int, labeller: str) -> None:
+    async with engine.begin() as connection:
+        assert await take_back(connection, one.event_id, face_index, labeller)
+
+
+async def vote_here_and_there(engine: AsyncEngine, sent: list[Detection]) -> None:
+    """On a face of every twentieth detection that has any."""
+    for one in [one for one in sent if one.faces][::20]:
+        await vote(engine, one, len(one.faces) - 1, "ada")
+
+
+async def labelled(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return await connection.scalar(select(func.count()).where(episodes.c.labelled)) or 0
 
 
 async def in_step(engine: AsyncEngine) -> int:
@@ -139,7 +165,9 @@ async def test_replicas_side_by_side_with_duplicates_out_of_order_count_each_fac
 async def test_erasing_a_time_or_one_detection_leaves_episodes_of_what_stays(engine: AsyncEngine) -> None:
     sent = scene(3)
     await Store(engine, dead_letter_bytes=1000).save([accepted(one) for one in sent])
+    await vote_here_and_there(engine, sent)
     whole = await in_step(engine)
+    assert await labelled(engine)
     midnight = NOON + timedelta(hours=12)
     cut = Scope("camera-1", midnight - timedelta(seconds=100), midnight + timedelta(seconds=50))
     before, after = await erase(engine, cut, "tester")
@@ -187,7 +215,53 @@ async def test_rows_without_a_partition_of_their_own_expire_with_their_episodes(
 async def test_the_migration_makes_episodes_of_the_faces_that_are_there(
     engine: AsyncEngine, database_settings: DatabaseSettings
 ) -> None:
-    await Store(engine, dead_letter_bytes=1000).save([accepted(one) for one in scene(7)])
+    sent = scene(7)
+    await Store(engine, dead_letter_bytes=1000).save([accepted(one) for one in sent])
+    await vote_here_and_there(engine, sent)
     await downgrade(database_settings, "0003")
     await upgrade(database_settings)
-    assert await in_step(engine) > 16
+    assert await in_step(engine) > await labelled(engine) > 0
+
+
+async def test_an_episode_is_labelled_as_long_as_any_of_its_faces_is(engine: AsyncEngine) -> None:
+    sent = [
+        scenes.detection("camera-1", scenes.face(1), scenes.face(2), captured_at=NOON + timedelta(seconds=n), seq=n)
+        for n in range(3)
+    ]
+    sent = [one.model_copy(update={"boot_id": BOOTS[0]}) for one in sent]
+    await Store(engine, dead_letter_bytes=1000).save([accepted(one) for one in sent])
+    first, second, _ = sent
+    for labeller, one in (("ada", first), ("ada", second), ("bo", first)):
+        await vote(engine, one, 1, labeller)
+        assert (await in_step(engine), await labelled(engine)) == (2, 1)
+    # Another vote on the same face, then one on another face, is left: the episode stays labelled.
+    for labeller, one, left in (("ada", first, 1), ("bo", first, 1), ("ada", second, 0)):
+        await unvote(engine, one, 1, labeller)
+        assert (await in_step(engine), await labelled(engine)) == (2, left)
+    # The only face that anybody voted on goes.
+    await vote(engine, first, 0, "ada")
+    await erase(engine, Scope(item_id=first.event_id), "tester")
+    assert (await in_step(engine), await labelled(engine)) == (2, 0)
+
+
+async def test_who_votes_while_another_takes_back_leaves_it_labelled(engine: AsyncEngine) -> None:
+    """Each has done its part before either commits: the one that waits for the other counts what it did."""
+    first, second = (
+        scenes.detection("camera-1", scenes.face(1), captured_at=NOON + timedelta(seconds=n)).model_copy(
+            update={"boot_id": BOOTS[0]}
+        )
+        for n in range(2)
+    )
+    await Store(engine, dead_letter_bytes=1000).save([accepted(first), accepted(second)])
+    await vote(engine, first, 0, "ada")
+    async with engine.begin() as connection:
+        row = {"event_id": second.event_id, "captured_at": second.captured_at, "device": "camera-1", "face_index": 0}
+        await put_vote(connection, row | {"labeller": "bo", "label": "sad"})
+        back = asyncio.create_task(unvote(engine, first, 0, "ada"))
+        async with engine.connect() as looking:
+            waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            async with asyncio.timeout(30):
+                while not await looking.scalar(waiting):
+                    await looking.rollback()
+    await back
+    assert (await in_step(engine), await labelled(engine)) == (1, 1)

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web import search
 from services.web.history_schemas import Context, Episode, EpisodePage, Neighbours, Timeline
+from services.web.label_queries import put_vote
 from services.web.schemas import DetectionPage
-from shared.db.study_tables import study_sessions, votes
+from shared.db.study_tables import study_sessions
 from shared.messages import Detection, ModelRef
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
@@ -64,16 +65,21 @@ def two_visits() -> list[Detection]:
     return found
 
 
+def is_voted(one: Detection) -> bool:
+    """Whether two labellers voted on its second face, the sad one."""
+    return one.device == "camera-1" and 40 <= one.seq < 50
+
+
 async def fill(engine: AsyncEngine) -> tuple[list[Detection], UUID]:
-    """Store the visits, their picture, two votes and a session of the first device's last half minute."""
+    """Store the visits, their picture, votes on ten faces and a session of the first device's last half minute."""
     found = two_visits()
     await ingested(engine, found)
     await store_frame(engine, FRAME, scenes.picture(), at(10))
-    # The sad face of the first device at 40 s.
-    voted = next(one for one in found if one.device == "camera-1" and one.seq == 40)
     async with engine.begin() as connection:
-        row = {"event_id": voted.event_id, "face_index": 1, "captured_at": voted.captured_at, "device": "camera-1"}
-        await connection.execute(insert(votes), [row | {"labeller": who, "label": "sad"} for who in ("a", "b")])
+        for one in filter(is_voted, found):
+            row = {"event_id": one.event_id, "face_index": 1, "captured_at": one.captured_at, "device": one.device}
+            for labeller in ("a", "b"):
+                await put_vote(connection, row | {"labeller": labeller, "label": "sad"})
         session = await connection.scalar(
             insert(study_sessions)
             .values(participant="P1", devices=["camera-1"], started_at=at(30), ended_at=at(45), created_by="a")
@@ -124,9 +130,17 @@ def faces_that(fits: Callable[[Any], bool]) -> Callable[[Detection], bool]:
 DETECTIONS: list[tuple[dict[str, str], Callable[[Detection], bool]]] = [
     ({"ok": "false"}, faces_that(lambda face: not face.quality.ok)),
     ({"ok": "true", "emotion": "sad"}, lambda one: False),
-    ({"labelled": "true"}, lambda one: (one.device, one.seq) == ("camera-1", 40)),
+    ({"labelled": "true"}, is_voted),
+    ({"labelled": "true", "device": "camera-2"}, lambda one: False),
     ({"labelled": "true", "emotion": "happy"}, lambda one: False),
-    ({"labelled": "false", "emotion": "sad"}, lambda one: one.seq >= 30 and (one.device, one.seq) != ("camera-1", 40)),
+    ({"labelled": "true", "emotion": "sad", "ok": "false", "min_confidence": "0.6"}, is_voted),
+    (
+        {"labelled": "true", "model": "slim_resnet", "to": "2026-03-01T12:00:45Z"},
+        lambda one: is_voted(one) and one.seq < 45,
+    ),
+    ({"labelled": "true", "has_frame": "true"}, lambda one: False),
+    ({"labelled": "true", "session": "the session"}, lambda one: is_voted(one) and one.seq < 45),
+    ({"labelled": "false", "emotion": "sad"}, lambda one: one.seq >= 30 and not is_voted(one)),
     ({"model": "other_net@2"}, lambda one: one.device == "camera-2"),
     ({"model": "other_net", "min_confidence": "0.75"}, lambda one: one.device == "camera-2" and one.seq >= 50),
     ({"has_frame": "true"}, lambda one: one.frame_id is not None),
@@ -145,7 +159,9 @@ async def test_filters_give_exactly_what_fits_however_short_each_search_is(
 ) -> None:
     found, session = await fill(engine)
     monkeypatch.setattr(search, "ROWS", rows)
-    monkeypatch.setattr(search, "EPISODES_WITH_VOTES", 1 if rows == 7 else rows)
+    if rows == 7:
+        monkeypatch.setattr(search, "VOTED", 2)
+        monkeypatch.setattr(search, "MAX_VOTED", 4)
 
     async def every(path: str, query: dict[str, str]) -> tuple[list[Any], int]:
         items: list[Any] = []
@@ -173,6 +189,8 @@ async def test_filters_give_exactly_what_fits_however_short_each_search_is(
         assert [item["captured_at"] for item in items] == sorted((i["captured_at"] for i in items), reverse=True)
         if rows == 7 and query == {"has_frame": "true"}:
             assert searches > 10
+        if rows == 7 and query == {"labelled": "true", "emotion": "happy"}:
+            assert searches == 3  # of ten that somebody voted on, four at a time
 
 
 async def test_an_episode_says_what_was_read_and_shows_its_best_face(
@@ -211,6 +229,23 @@ async def test_the_timeline_counts_each_episode_once(api: httpx.AsyncClient, eng
     assert sum(sum(item.episodes.values()) for item in everything.items) == 4
     assert len(everything.items) <= 97
     check_problem(await api.get("/api/v1/timeline", params={"from": "2199-01-01T00:00:00Z"}), 422, "bad-parameters")
+
+
+async def test_a_timeline_of_very_many_begins_with_the_newest_and_says_so(
+    api: httpx.AsyncClient, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(engine)
+    to = {"to": "2026-03-01T12:03:00Z"}
+    whole = Timeline.model_validate((await api.get("/api/v1/timeline", params=to)).json())
+    assert (whole.from_, whole.more) == (at(0), False)
+    monkeypatch.setattr(search, "COUNTED", 2)
+    cut = Timeline.model_validate((await api.get("/api/v1/timeline", params=to)).json())
+    assert (cut.from_, cut.more) == (at(30), True)
+    assert sum(sum(item.episodes.values()) for item in cut.items) == 3
+    # What is asked for by an earlier end is there; and of one device there are not too many.
+    early = {"from": "2026-03-01T11:59:00Z", "to": "2026-03-01T12:00:31Z"}
+    for fits in (early, to | {"device": "camera-1"}, to | {"labelled": "true"}):
+        assert Timeline.model_validate((await api.get("/api/v1/timeline", params=fits)).json()).more is False, fits
 
 
 async def test_neighbours_lead_through_what_fits_and_stop_at_the_ends(

@@ -34,7 +34,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     @routes.get("/timeline", summary="How many episodes began when", response_model=Timeline, responses=_ERRORS)
     async def timeline(request: Request, query: Annotated[EpisodeFilter, Query()]) -> Response:
         """Takes the filters of `/api/v1/episodes`. Without `from` it begins with the oldest episode; it has at most 97
-        stretches of equal length."""
+        stretches of equal length. Of more than 100,000 episodes it takes the newest and says so: `more`."""
         now = datetime.now(UTC)
         if query.to is None and query.from_ is not None and query.from_ >= now:
             raise bad_parameters([WrongParameter(parameter="from", reason="must be before now where to is not given")])

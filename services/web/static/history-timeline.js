@@ -65,6 +65,7 @@ export class HistoryTimeline {
     say(this.parts.to, dateAndTime(data.to));
     const total = totals.reduce((a, b) => a + b, 0);
     this.whole = total ? `${total.toLocaleString()} in this time; the highest bar stands for ${most.toLocaleString()}.` : "Nothing in this time.";
+    if (data.more) this.whole += " Before it there are more than can be counted at once: choose an earlier end to see them.";
     this.#choose(null);
   }
 
