@@ -19,6 +19,7 @@ from services.classifier.relay import Relay, UplinkStatus, uplink_will
 from services.classifier.sampling import effective
 from services.classifier.settings import ClassifierSettings, SamplingSettings
 from services.classifier.stats import Latencies, Pace, Rate
+from services.classifier.temperature import ZONES, hottest_c
 from services.classifier.uplink import Uplink
 from shared import logs, messages
 from shared.errors import BadMessage
@@ -111,6 +112,7 @@ class Classifier:
         self.model = ModelChoice(settings.models_dir, settings.model, thread, work.use, self._tell.set)
         self._rate = Rate()
         self._latencies = Latencies()
+        self._temperature_c: float | None = None
         self._counts = dict.fromkeys(("classified", "rejected", "paused", "faces", "detections", "kept"), 0)
         self._rejection: tuple[float, Problem] | None = None
         self._last_logged = float("-inf")
@@ -269,6 +271,7 @@ class Classifier:
         """Publish the status at each change and every few seconds, until cancelled."""
         while True:
             self._tell.clear()
+            self._temperature_c = await asyncio.to_thread(hottest_c, ZONES)
             await self._say(self.status())
             await wait_at_most(self._tell, self._settings.status_interval_s)
 
@@ -290,6 +293,7 @@ class Classifier:
             "fps": round(self._rate.per_second(now), 1),
             "latency_p50_ms": _rounded(self._latencies.percentile(0.5)),
             "latency_p95_ms": _rounded(self._latencies.percentile(0.95)),
+            "temperature_c": _rounded(self._temperature_c),
             "frames_classified": self._counts["classified"],
             "frames_superseded": self._frames.dropped,
             "frames_rejected": self._counts["rejected"],

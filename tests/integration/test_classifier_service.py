@@ -223,6 +223,21 @@ async def test_sampled_frames_leave_clean_and_point_to_their_detection(
     assert picture.endswith(jpeg[-5000:]), "the pixels are those that came"
 
 
+async def test_the_status_says_how_hot_the_device_is_where_it_tells(
+    settings: ClassifierSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zones = tmp_path / "thermal"
+    monkeypatch.setattr("services.classifier.main.ZONES", zones)
+    async with world(settings) as here:
+        assert here.statuses[-1].values["temperature_c"] is None
+        zone = zones / "thermal_zone0"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text("CPU-therm\n")
+        (zone / "temp").write_text("61250\n")
+        await here.desire(paused=True)  # which makes it tell again
+        await here.until(lambda: here.statuses[-1].values["temperature_c"] == 61.2)
+
+
 async def test_desired_state_pauses_records_and_shows_the_preview(
     settings: ClassifierSettings, head_pose_clip: Path
 ) -> None:

@@ -72,7 +72,6 @@ class Device {
     drawProblems(this.parts.problems, [...problemsOf(statuses), ...signsOf(values, this.#skew)]);
     const heard = Math.max(...statuses.map((status) => Date.parse(status.received_at)), this.#lastSeen ? Date.parse(this.#lastSeen) : 0);
     say(this.parts.seen, heard > 0 ? `Last heard ${duration((now - heard) / 1000)} ago` : "Never heard");
-    const temperature = statuses.map((status) => status.values.temperature_c).find((value) => typeof value === "number");
     fill(this.parts.readings, [
       ["Frames from the camera per second", reading(capture.fps ?? null)],
       ["Frames read per second", reading(values.fps ?? null)],
@@ -82,7 +81,7 @@ class Device {
       ["Frames that could not be used", reading(values.frames_rejected ?? null)],
       ["Waiting to be stored", reading(values.outbox_depth ?? null)],
       ["Given up for want of space", reading(values.outbox_dropped ?? null)],
-      ["Temperature", temperature === undefined ? "not measured" : `${Math.round(temperature)} °C`],
+      ["Temperature", typeof values.temperature_c === "number" ? `${Math.round(values.temperature_c)} °C` : "the device does not tell"],
       ["Clock", this.#skew === null ? "not known yet" : Math.abs(this.#skew) < 1 ? "right" : `${duration(Math.abs(this.#skew))} ${this.#skew > 0 ? "ahead" : "behind"}`],
       ["Model", reading(values.model ?? null)],
       ["Face detector", reading(values.detector ?? null)],

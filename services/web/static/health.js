@@ -15,6 +15,7 @@ const STATES = {
 const SKEW_S = 2;
 const MANY_WAIT = 1000;
 const SLOW_MS = 1000;
+const HOT_C = 85;
 
 /** The state that matters most of a device's services, as a chip. */
 export function stateChip(element, statuses) {
@@ -50,6 +51,9 @@ export function signsOf(values, skew) {
   }
   if (values.latency_p95_ms > SLOW_MS) {
     signs.push({ title: "Readings come late", cause: `One in twenty takes more than ${duration(values.latency_p95_ms / 1000)}.`, next_step: "Ask the camera for a smaller picture (`EMOTION_WIDTH`, `EMOTION_HEIGHT`), or stop other programs on the device." });
+  }
+  if (values.temperature_c >= HOT_C) {
+    signs.push({ title: `It is hot: ${Math.round(values.temperature_c)} °C`, cause: "Small computers slow down when they get too hot, and then switch off.", next_step: "Give it air and shade, clean its fan and see that it turns; on a Jetson, `sudo nvpmodel -q` shows the power mode, and a lower one stays cooler." });
   }
   return signs;
 }
