@@ -84,7 +84,7 @@ async def _run(console: Console, spec: SourceSpec, port: int, data: Path) -> Non
             "web": services.web.main.run(web),
             "classifier": services.classifier.main.run(classifier.model_copy(update={"mqtt": mqtt})),
             "capture": _capture_once_it_is_read(capture.model_copy(update={"mqtt": mqtt})),
-            "announce": _announce(console, port),
+            "announce": _announce(console, spec, port),
         }
         async with asyncio.TaskGroup() as group:
             for name, run in runs.items():
@@ -110,7 +110,7 @@ async def _capture_once_it_is_read(settings: CaptureSettings) -> None:
     await services.capture.main.run(settings)
 
 
-async def _announce(console: Console, port: int) -> None:
+async def _announce(console: Console, spec: SourceSpec, port: int) -> None:
     """Say where to look, once somebody who looks sees something."""
     while True:
         with contextlib.suppress(OSError):
@@ -119,7 +119,13 @@ async def _announce(console: Console, port: int) -> None:
             await writer.wait_closed()
             break
         await asyncio.sleep(0.1)
-    console.print(f"\n  Open [bold]http://{LOOPBACK}:{port}[/bold]      Ctrl-C stops everything.\n")
+    page = f"http://{LOOPBACK}:{port}"
+    console.print(f"\n  Open [bold]{page}[/bold]      Ctrl-C stops everything.")
+    if spec.kind == "browser":
+        console.print(
+            f"  Start this browser's camera on [bold]{page}/camera[/bold]; until then there is nothing to see."
+        )
+    console.print()
 
 
 async def _fetch_detector(console: Console, models_dir: Path) -> None:

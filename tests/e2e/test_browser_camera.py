@@ -1,26 +1,34 @@
 """A browser's own camera, end to end: Chromium's fake device, the web service, a real broker, capture."""
 
 import asyncio
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import httpx
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 import services.capture.main
 from services.capture.settings import CaptureSettings
+from services.embedded import free_port
 from shared.jpeg import picture_size, read_comment
 from shared.messages import FrameInfo, decode
 from shared.mqtt import MqttLink
 from shared.settings import HealthSettings, MqttSettings
+from tests.e2e.conftest import Env, Program
+from tests.e2e.test_demo import answering
+from tests.e2e.test_pipeline import all_pages, until
 from tests.support import scenes
-from tests.support.browser import chromium
+from tests.support.browser import Visit, chromium
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, running_web, web_settings
 
 DEVICE = "phone"
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_is_stopped(
@@ -47,6 +55,22 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         assert picture_size(received[0]) == (640, 480)
         assert [info.source.name for info in infos] == ["browser"] * 3
         assert infos[0].frame_number < infos[1].frame_number < infos[2].frame_number
+
+        # After a picture that was long under way the next one comes soon, but not too soon for the service.
+        asked: list[str] = []
+
+        async def every_second_slowly(route: Route) -> None:
+            asked.append(route.request.url)
+            if len(asked) % 2:
+                await asyncio.sleep(0.1)
+            await route.continue_()
+
+        answers: list[int] = []
+        page.on("response", lambda answer: answers.append(answer.status) if "/camera-frames" in answer.url else None)
+        await page.route("**/camera-frames", every_second_slowly)
+        await until(lambda: len(answers) >= 8, "pictures are answered")
+        await page.unroute("**/camera-frames")
+        assert set(answers) == {204}
         await page.get_by_role("button", name="Stop the camera").press("Enter")
         await expect(page.locator("#camera-state")).to_have_text("Stopped. The camera is off.")
         assert await page.evaluate("document.getElementById('video').srcObject") is None
@@ -64,3 +88,76 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def as_camera(clip: Path, to: Path) -> Path:
+    """A clip as motion JPEG, which Chromium's fake camera shows over and over."""
+    reader = cv2.VideoCapture(str(clip))
+    with to.open("wb") as file:
+        while True:
+            there, picture = reader.read()
+            if not there:
+                break
+            file.write(cv2.imencode(".jpg", picture)[1].tobytes())
+    reader.release()
+    assert to.stat().st_size
+    return to
+
+
+async def test_a_newcomer_starts_the_demo_with_the_camera_of_the_browser(
+    head_pose_clip: Path, models_dir: Path, tmp_path: Path, start: Callable[..., Program]
+) -> None:
+    base = f"http://127.0.0.1:{(port := free_port())}"
+    env: Env = {"EMOTION_MODELS_DIR": str(models_dir)}
+    demo = start("demo", "--source", "browser", "--port", str(port), "--data", str(tmp_path / "demo"), env=env)
+    await answering(base, demo)
+    await until(lambda: f"{base}/camera" in demo.log.read_text(), "it says where the camera is started")
+    film = f"--use-file-for-fake-video-capture={as_camera(head_pose_clip, tmp_path / 'camera.mjpeg')}"
+    async with chromium(*CAMERA, film) as browser:
+        context = await browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(WAIT_S * 1000)
+        page = await context.new_page()
+        visit = Visit(page, base)
+        await page.goto(base)
+        await expect(page.locator(".picture-note")).to_contain_text("open the page Camera")
+        await page.get_by_role("link", name="Camera", exact=True).click()
+        await page.get_by_label("Everybody in view knows this and agrees.").check()
+        await page.get_by_role("button", name="Start the camera").click()
+        state = page.locator("#camera-state")
+        await expect(state).to_have_text("The camera is on and its pictures are sent.")
+        await expect(page.locator("#counts")).to_have_text(re.compile(r"^[1-9][\d,]* pictures sent\.$"))
+
+        # In another tab the faces are read, while the camera goes on.
+        async with context.expect_page() as opening:
+            await page.get_by_role("link", name="See what is read").click()
+        live = await opening.value
+        watching = Visit(live, base)
+        await expect(live.locator(".faces .headline").first).to_contain_text(
+            re.compile("looks |not sure", re.IGNORECASE)
+        )
+        await until(
+            lambda: live.evaluate("[...document.images].some(i => i.naturalWidth > 100)"), "the preview is shown"
+        )
+        await expect(live.locator("#rows").get_by_text("Stored").first).to_be_visible()
+
+        async def both_faces() -> bool:
+            found = await all_pages(base, "/api/v1/detections")
+            assert {(one["source"]["name"], tuple(one["frame_size"])) for one in found} == {("browser", (480, 270))}
+            return any(len(one["faces"]) == 2 for one in found)
+
+        await until(both_faces, "both people of the clip are stored")
+        assert visit.complaints == []
+        assert watching.complaints == []
+
+        # Who pauses the device has switched the camera off, not only the reading.
+        await live.get_by_role("button", name="Pause camera").click()
+        await expect(state).to_contain_text("Stopped. demo was paused by somebody at the dashboard.")
+        assert await page.evaluate("document.getElementById('video').srcObject") is None
+        await live.get_by_role("button", name="Resume camera").click()
+        await expect(live.locator("[data-part=paused]")).to_be_hidden()
+        await page.get_by_role("button", name="Start the camera").click()
+        await expect(state).to_have_text("The camera is on and its pictures are sent.")
+        await expect(live.locator(".age")).to_have_text("Up to date")
+    code, _ = await asyncio.to_thread(demo.stop)
+    assert code == 0
+    assert "Traceback" not in demo.log.read_text()

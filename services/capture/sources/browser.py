@@ -33,6 +33,13 @@ class Inbox:
         """A picture came by MQTT."""
         self.put(payload)
 
+    def clear(self) -> None:
+        """Forget what waits."""
+        with self._lock:
+            while not self._queue.empty():
+                if self._queue.get_nowait() is not None:
+                    self.dropped += 1
+
     def get(self) -> bytes | None:
         """The next picture; waits for it."""
         return self._queue.get()
@@ -47,6 +54,7 @@ class BrowserSource:
         self.source = SOURCE
         self._inbox = inbox
         self._ended = threading.Event()
+        inbox.clear()  # what came while capture was paused is of then
 
     def read(self) -> Reading | None:
         """The next picture."""

@@ -49,7 +49,8 @@ def router(
         max_body_size=MAX_PICTURE_BYTES,
     )
     async def take(request: Request, device: Annotated[DeviceName, Path()]) -> Response:
-        """It is read as any camera's is and then let go of; at most 30 a second are taken of one device."""
+        """It is read as any camera's is and then let go of; at most 30 a second are taken of one device, and none while
+        it is paused."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "image/jpeg":
             raise ApiProblem(
                 415,
@@ -62,13 +63,23 @@ def router(
             raise not_found(
                 f"No device {device!r} is known to the broker.", "Check the name; GET /api/v1/devices lists them."
             )
-        if _source(hub, device) != SOURCE:
+        capture = _capture(hub, device)
+        source = None if capture is None else capture.values.get("source")
+        if capture is None or source != SOURCE:
             raise ApiProblem(
                 409,
                 "has-its-own-source",
                 "This device takes no pictures from a browser",
-                f"The source of {device!r} is {_source(hub, device) or 'not known'!r}.",
+                f"The source of {device!r} is {source or 'not known'!r}.",
                 "Start its capture with EMOTION_SOURCE=browser, or the demo with --source browser.",
+            )
+        if capture.state == "paused":
+            raise ApiProblem(
+                409,
+                "paused",
+                "This device is paused",
+                f"{device} was paused by somebody at the {capture.values.get('paused_by')}.",
+                "Start again once it is resumed where it was paused.",
             )
         now = clock()
         if now - last.get(device, float("-inf")) < 1 / MOST_PER_S:
@@ -98,9 +109,7 @@ def router(
     return routes
 
 
-def _source(hub: Hub, device: str) -> str | None:
+def _capture(hub: Hub, device: str) -> Status | None:
+    """What the device's capture said of itself last."""
     event = hub.latest(device).get("status/capture")
-    if event is None:
-        return None
-    source = Status.model_validate(json.loads(event.data)).values.get("source")
-    return None if source is None else str(source)
+    return None if event is None else Status.model_validate(json.loads(event.data))

@@ -5,8 +5,10 @@ import { say } from "./dom.js";
 const MAX_WIDTH = 640;
 const QUALITY = 0.8;
 const EVERY_MS = 1000 / 15;
+const LEAST_MS = 1000 / 25; // between an answer and the next picture: 30 a second are taken, however late the one before came
 const AFTER_TROUBLE_MS = 1000;
 const REFRESH_MS = 5000;
+const PAUSED = "urn:emotion-edge:problem:paused";
 const REASONS = {
   // what getUserMedia says, and what to do
   NotAllowedError: "The browser was not allowed to use the camera. Allow it in the address bar’s settings of this site, then start again.",
@@ -20,6 +22,7 @@ const canvas = document.createElement("canvas");
 let stream = null;
 let sent = 0;
 let refused = 0;
+let ended = ""; // why the camera is off, until its person does something
 
 const wait = (ms) => new Promise((done) => setTimeout(done, Math.max(0, ms)));
 
@@ -39,16 +42,18 @@ async function listDevices() {
   if ([...select.options].map((option) => option.value).join() !== names.join()) select.replaceChildren(...names.map((name) => new Option(name, name)));
   if (!stream && !words && !names.length) words = "No device waits for a browser’s camera. Start one: emotion-edge demo --source browser, or capture with EMOTION_SOURCE=browser.";
   if (!stream && !words && !window.isSecureContext) words = "Browsers give the camera to safe addresses only: open this page by https, or on the machine itself as http://localhost.";
-  if (!stream) say(byId("camera-state"), words || (byId("agree").checked ? "Ready." : "Agree first, then start."));
+  if (!stream) say(byId("camera-state"), words || ended || (byId("agree").checked ? "Ready." : "Agree first, then start."));
   byId("start").disabled = Boolean(words) || !names.length || !byId("agree").checked || !window.isSecureContext;
 }
 
 async function start() {
   byId("start").disabled = true;
+  ended = "";
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: MAX_WIDTH }, facingMode: "user" }, audio: false });
   } catch (error) {
-    say(byId("camera-state"), REASONS[error.name] ?? `The camera cannot be used: ${error.message}`);
+    ended = REASONS[error.name] ?? `The camera cannot be used: ${error.message}`;
+    say(byId("camera-state"), ended);
     byId("start").disabled = false;
     return;
   }
@@ -69,7 +74,7 @@ async function start() {
     if (stream !== mine) return;
     say(byId("camera-state"), trouble || "The camera is on and its pictures are sent.");
     say(byId("counts"), `${sent.toLocaleString()} pictures sent${refused ? `, ${refused.toLocaleString()} not taken` : ""}.`);
-    await wait(trouble ? AFTER_TROUBLE_MS : EVERY_MS - (performance.now() - began));
+    await wait(trouble ? AFTER_TROUBLE_MS : Math.max(LEAST_MS, EVERY_MS - (performance.now() - began)));
   }
 }
 
@@ -88,6 +93,7 @@ async function sendOne(device) {
     }
     refused += 1;
     const problem = await answer.json();
+    if (problem.type === PAUSED) stop(`Stopped. ${problem.detail} ${problem.next_step}`);
     return `${problem.title}: ${problem.detail} ${problem.next_step}`;
   } catch {
     refused += 1;
@@ -103,10 +109,12 @@ function stop(words) {
   byId("start").hidden = false;
   byId("start").disabled = false;
   byId("device").disabled = false;
-  say(byId("camera-state"), words);
+  ended = words;
+  say(byId("camera-state"), ended);
 }
 
 byId("agree").addEventListener("change", () => {
+  ended = "";
   if (!byId("agree").checked && stream) stop("Stopped, for not everybody agrees.");
   listDevices();
 });

@@ -11,6 +11,7 @@ const PICTURE_GONE_S = 10;
 const IDLE_S = 10; // without a face for so long, a tile is idle
 const IDLE_PICTURE_S = 60; // and loads a picture only now and then
 const BOXES = "boxes"; // where the browser keeps whether they are wanted
+const NO_BROWSER = "No picture now. A browser is this device’s camera: open the page Camera on a phone or computer, and start it there.";
 const PAUSED = {
   // by whom, as capture's status says: what it means
   dashboard: "Paused by somebody at a page like this one. The camera is off until it is resumed here.",
@@ -277,7 +278,8 @@ export class Device {
     if (age > goneAfter) this.#overlay.clear();
     this.parts.boxes.hidden = this.#drawn !== false;
     let note = "";
-    if (age > goneAfter) note = "No picture now. The device sends pictures while somebody looks at this page.";
+    const byBrowser = this.#statuses.get("capture")?.values.source === "browser";
+    if (age > goneAfter) note = byBrowser ? NO_BROWSER : "No picture now. The device sends pictures while somebody looks at this page.";
     else if (age > STALE_S) note = `Picture is ${duration(age)} old`;
     say(this.parts["picture-note"], note);
   }
