@@ -120,6 +120,8 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await expect(title).to_contain_text("camera-1")
             await expect(page.locator("#faces")).to_contain_text("Person 1: looks happy")
             await expect(page.locator(".bars li").filter(has_text="Happy")).to_contain_text("76.0%")
+            written = "import('/static/words.js').then(({reading}) => [-0.001, -4.256, -12.5, 1234.5].map(reading))"
+            assert await page.evaluate(written) == ["0", "-4.26", "-13", "1,235"]
             earlier = page.get_by_role("link", name="Earlier")
             await expect(earlier).to_have_attribute("href", f"/history/{visits[2].event_id}{FILTER}")
             await page.keyboard.press("ArrowLeft")

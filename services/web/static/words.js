@@ -36,6 +36,9 @@ export function reading(value) {
   if (value === null) return "not known";
   if (value === true) return "yes";
   if (value === false) return "no";
-  if (typeof value === "number") return value.toLocaleString(undefined, { maximumFractionDigits: Math.abs(value) < 10 ? 2 : 0 });
+  if (typeof value === "number") {
+    const digits = Math.abs(value) < 10 ? 2 : 0;
+    return (Number(value.toFixed(digits)) + 0).toLocaleString(undefined, { maximumFractionDigits: digits }); // + 0: no "-0"
+  }
   return value;
 }
