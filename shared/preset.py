@@ -150,7 +150,10 @@ def load_model(folder: Path) -> Model:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}); preset {preset.name!r} names it") from None
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}); preset {preset.name!r} names it; "
+            "restore the folder from git or export it again"
+        ) from None
     if digest != preset.sha256:
         raise ModelError(
             f"{path} is not the file that preset {preset.name!r} {preset.version} describes: its sha256 is "

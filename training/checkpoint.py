@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shared.paths import unusable
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -84,16 +86,16 @@ class Checkpoint:
                     part, _, name = key.partition(":")
                     if part in parts and name:
                         parts[part][name] = file[key]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} cannot be read ({error}); remove it and train again.") from error
-        return cls(
-            epoch=state["epoch"],
-            step=state["step"],
-            elapsed_seconds=state["elapsed_seconds"],
-            complete=state["complete"],
-            history=state["history"],
-            **parts,
-        )
+            return cls(
+                epoch=state["epoch"],
+                step=state["step"],
+                elapsed_seconds=state["elapsed_seconds"],
+                complete=state["complete"],
+                history=state["history"],
+                **parts,
+            )
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise CheckpointError(unusable(path, error, "remove it and train again.")) from error
 
 
 def _named(variables: list[Any]) -> Iterator[tuple[str, Any]]:

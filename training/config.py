@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Final
 
 from training.augment import AugmentConfig
@@ -119,8 +118,3 @@ class TrainConfig:
             }
             changes["augment"] = AugmentConfig(**pairs)
         return cls(**changes)
-
-    @classmethod
-    def read(cls, path: Path) -> TrainConfig:
-        """The configuration of a run folder's ``config.json``."""
-        return cls.from_dict(json.loads(path.read_text()))

@@ -16,7 +16,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.paths import unusable
 from shared.preset import CropSpec
+from training.commands import ended
 from training.data import SIDE, DataError, read_faces
 from training.yunet import MIN_SCORE, UPSCALED, CutFaceDetector
 
@@ -32,9 +34,7 @@ def read_crop(path: Path = FER2013_CROP) -> CropSpec:
     try:
         return CropSpec(**json.loads(path.read_text())["crop"])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} is not a measured crop ({error}); write it with python -m training.crop_margin."
-        ) from error
+        raise DataError(unusable(path, error, "write it with python -m training.crop_margin.")) from error
 
 
 def box_to_crop(boxes: npt.NDArray[np.float64], side: float) -> npt.NDArray[np.float64]:
@@ -84,19 +84,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of their choice")
     parser.add_argument("--out", type=Path, help="JSON file to write; without it, the result is printed only")
     arguments = parser.parse_args(argv)
-    try:
+
+    def work() -> int:
         training = read_faces(arguments.data).with_usage("Training")
         random = np.random.default_rng(arguments.seed)
         rows = random.permutation(len(training))[: arguments.faces]
         result = measure(training.pixels[rows], CutFaceDetector(arguments.yunet))
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    text = json.dumps(result, indent=2) + "\n"
-    print(text, end="")
-    if arguments.out is not None:
-        arguments.out.write_text(text)
-    return 0
+        text = json.dumps(result, indent=2) + "\n"
+        print(text, end="")
+        if arguments.out is not None:
+            arguments.out.write_text(text)
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

@@ -8,22 +8,33 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from shared.paths import unusable
+from training.commands import ended
+
 CURVES_FILE: Final = "curves.png"
+_DRAWN: Final = {"epoch", "train_loss", "held_out_loss", "held_out_accuracy", "learning_rate"}
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
     """The columns of a run's ``history.csv``, one value per epoch; NaN where an older run did not measure one.
 
     Raises:
-        ValueError: if the file is missing or has no epoch.
+        ValueError: if the file is missing, is another one, or has no epoch.
     """
     if not path.is_file():
-        raise ValueError(f"{path} does not exist; name the folder of a run that has finished an epoch.")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{path} has no epoch yet.")
-    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+        raise ValueError(f"{path} is not a file; name the folder of a run that has finished an epoch.")
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        history = {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise ValueError(unusable(path, error, "expected the table of a run; go on with it (--resume).")) from error
+    if not history:
+        raise ValueError(f"{path} has no epoch yet; the run has to finish one first.")
+    missing = _DRAWN - set(history)
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(sorted(missing))}; expected the table of a run.")
+    return history
 
 
 def draw(history: dict[str, list[float]], out: Path) -> None:
@@ -66,13 +77,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="PNG to write (default: curves.png in that folder)")
     arguments = parser.parse_args(argv)
     out = arguments.out or arguments.run / CURVES_FILE
-    try:
+
+    def work() -> int:
         draw(read_history(arguments.run / "history.csv"), out)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(out)
-    return 0
+        print(out)
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

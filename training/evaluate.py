@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
-from shared.errors import ModelError
 from shared.preset import CropSpec
 from training import metrics
+from training.commands import ended
 from training.crop_margin import read_crop
 from training.data import USAGES, DataError, Faces, fingerprint, pixel_hashes, read_faces, read_ferplus
 from training.figures import comparison, curves, ferplus_figures, figures, group_figures
@@ -234,7 +234,8 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = make_parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
+
+    def work() -> int:
         report = measure(arguments)
         print(as_text(report))
         if arguments.json is not None:
@@ -246,10 +247,9 @@ def main(argv: list[str] | None = None) -> int:
 
             arguments.report.parent.mkdir(parents=True, exist_ok=True)
             arguments.report.write_text(page(report), encoding="utf-8")
-    except (OSError, DataError, ModelError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

@@ -28,11 +28,12 @@ from shared.detection import (
     shrunk,
 )
 from shared.emotions import EMOTIONS
-from shared.errors import ModelError
+from shared.paths import read_bytes
 from shared.preset import DEFAULT_MODEL, MODELS_DIR, CropSpec, load_model
 from shared.vision import Box, crop_face, softmax
-from training.checkpoint import CheckpointError
+from training.commands import ended
 from training.data import SIDE, DataError
+from training.yunet import open_yunet
 
 # A picture this small is a face that was cut out already, as in FER2013.
 _ALREADY_CUT: Final = 64
@@ -110,15 +111,17 @@ def open_network(path: Path) -> tuple[Any, CropSpec, float]:
     """
     from training.average import averaged_network
     from training.checkpoint import Checkpoint
-    from training.config import TrainConfig
     from training.crop_margin import read_crop
+    from training.run_folder import CONFIG_FILE, read_config
 
     if (path / "preset.json").is_file():
         return _rebuilt(path)
-    if (path / "config.json").is_file():
-        network = averaged_network(TrainConfig.read(path / "config.json"), Checkpoint.load(path))
+    if (path / CONFIG_FILE).is_file():
+        network = averaged_network(read_config(path), Checkpoint.load(path))
         return network, read_crop(), 1.0
-    raise DataError(f"{path} is neither a delivered model (preset.json) nor a run (config.json).")
+    raise DataError(
+        f"{path} is neither a delivered model (preset.json) nor a run (config.json); give one with --model."
+    )
 
 
 def _rebuilt(folder: Path) -> tuple[Any, CropSpec, float]:
@@ -137,10 +140,13 @@ def read_picture(path: Path) -> Bgr:
 
     Raises:
         DataError: if it is not one.
+        OSError: if it cannot be read.
     """
     import cv2
 
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    # Not imread: that says on standard error, in its own words, what it cannot open.
+    content = np.frombuffer(read_bytes(path), np.uint8)
+    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if picture is None:
         raise DataError(f"{path} cannot be read as a picture; give a PNG or JPEG.")
     return np.asarray(picture, np.uint8)
@@ -168,12 +174,7 @@ def find_face(picture: Bgr, yunet: Path | None) -> Box:
         raise DataError(f"the picture has {width}x{height} pixels, too few for a face; give a larger one.")
     size = shrunk(width, height, MAX_SIDE)
     if yunet is not None:
-        if not yunet.is_file():
-            raise DataError(f"{yunet} is not a file; give YuNet's face_detection_yunet_2023mar.onnx with --yunet.")
-        try:
-            net: Any = cv2.FaceDetectorYN.create(str(yunet), "", size, YUNET_SCORE, YUNET_NMS, YUNET_TOP_K)
-        except cv2.error as error:
-            raise DataError(f"{yunet} cannot be opened as YuNet ({error.msg}); fetch the file again.") from error
+        net = open_yunet(yunet, size, YUNET_SCORE, YUNET_NMS, YUNET_TOP_K)
         found = net.detect(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))[1]
         boxes = [] if found is None else [tuple(map(float, row[:4])) for row in found]
     elif not hasattr(cv2, "CascadeClassifier"):
@@ -231,7 +232,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("explain.png"), help="PNG to write (default explain.png)")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
+
+    def work() -> int:
         picture = read_picture(arguments.image)
         box = find_face(picture, arguments.yunet)
         grey = grey_of(picture)
@@ -241,13 +243,12 @@ def main(argv: list[str] | None = None) -> int:
         explanation = grad_cam(network, crop_face(grey, box, margin, (SIDE, SIDE)), temperature)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         draw(explanation, arguments.out)
-    except (OSError, CheckpointError, DataError, ModelError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for name, probability in zip(EMOTIONS, explanation.probabilities, strict=True):
-        print(f"{name:<10}{100 * probability:6.1f}%")
-    print(arguments.out)
-    return 0
+        for name, probability in zip(EMOTIONS, explanation.probabilities, strict=True):
+            print(f"{name:<10}{100 * probability:6.1f}%")
+        print(arguments.out)
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

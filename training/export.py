@@ -21,14 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
-from shared.errors import ModelError
 from shared.preset import PRESET_FILE, CropSpec, InputSpec, Preset, Probe, load_model
 from shared.probe import probe_picture
 from shared.vision import calibrated, to_input
 from training import metrics
 from training.card import card
-from training.checkpoint import Checkpoint, CheckpointError
-from training.config import TrainConfig
+from training.commands import ended
 from training.convert import (
     CALIBRATION_FACES,
     PRECISIONS,
@@ -41,11 +39,12 @@ from training.convert import (
 )
 from training.crop_margin import FER2013_CROP, read_crop
 from training.curves import CURVES_FILE
-from training.data import SIDE, USAGES, DataError, Faces, fingerprint, read_faces, read_ferplus
+from training.data import SIDE, USAGES, Faces, fingerprint, read_ferplus
 from training.evaluate import evaluate
 from training.figures import ferplus_figures, figures
 from training.lineage import seen_before
 from training.predictors import LiteRtPredictor, predict
+from training.run_folder import ENVIRONMENT_FILE, FinishedRun, read_object, read_run
 
 # What another processor's arithmetic may change in a probability: at int8 a few of its 256 steps.
 _PROBE_TOLERANCES: Final[dict[Precision, float]] = {"fp32": 0.01, "fp16": 0.02, "int8": 0.1}
@@ -63,17 +62,17 @@ def probe_of(predictor: LiteRtPredictor, precision: Precision, output: str, temp
 
 
 def training_record(
-    config: TrainConfig, checkpoint: Checkpoint, run: Path, started: Preset | None, share: float
+    run: FinishedRun, environment: dict[str, Any], started: Preset | None, share: float
 ) -> dict[str, Any]:
     """What the preset says of the training: data, protocol, seed, length, hardware and time.
 
     Args:
-        config, checkpoint, run: the run.
+        run: the run.
+        environment: what it ran on.
         started: the model that it started from.
         share: how much of the way the weights went from there to what the run gave.
     """
-    environment = json.loads((run / "environment.json").read_text())
-    split = json.loads((run / "split.json").read_text())
+    config, checkpoint, split = run.config, run.checkpoint, run.split
     settings = json.loads(config.to_json())
     # The name and hash say which data it was; where it lay on one machine is nobody's business.
     data = Path(settings.pop("data"))
@@ -179,18 +178,15 @@ def export(
     # Imports Keras, which has to find the backend that main has chosen.
     from training.shares import network_at
 
-    config = TrainConfig.read(run / "config.json")
-    checkpoint = Checkpoint.load(run)
-    everything = read_faces(Path(config.data))
-    split = json.loads((run / "split.json").read_text())
-    held_out = everything.take(np.array(split["held_out"]))
-    learnt = everything.pixels[np.array(split["train"])]
+    found = read_run(run)
+    environment = read_object(run, ENVIRONMENT_FILE)
+    config, held_out = found.config, found.held_out
 
     if share == 0:
         raise ConversionError("a share of 0 is the model that the run started from; there is nothing new to deliver.")
-    network = network_at(config, checkpoint, share, learnt)
+    network = network_at(config, found.checkpoint, share, found.learnt)
     started = None if config.start_from is None else load_model(Path(config.start_from)).preset
-    content, predictor, checks = converted(network, precision, target.name, learnt, held_out)
+    content, predictor, checks = converted(network, precision, target.name, found.learnt, held_out)
     logits = predict(predictor, held_out.pixels)
     predictor.temperature = metrics.fit_temperature(logits, held_out.labels)
 
@@ -200,7 +196,7 @@ def export(
         "held_out": figures(logits, held_out.labels, predictor.temperature),
     }
     for usage in evaluate_usages:
-        faces: Faces = everything.with_usage(usage)
+        faces = found.everything.with_usage(usage)
         report, test_logits = evaluate(predictor, faces)
         if ferplus is not None:
             report["ferplus"] = ferplus_figures(test_logits, read_ferplus(ferplus, faces))
@@ -218,7 +214,7 @@ def export(
         output="logits",
         temperature=temperature,
         probe=probe_of(predictor, precision, "logits", temperature),
-        training=training_record(config, checkpoint, run, started, share),
+        training=training_record(found, environment, started, share),
         results=results,
     )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +261,8 @@ def main(argv: list[str] | None = None) -> int:
     # Only TensorFlow writes the format, whatever the training ran on; Keras reads this when it is first imported.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
+
+    def work() -> int:
         crop = read_crop(arguments.crop)
         preset = export(
             arguments.run,
@@ -277,15 +274,14 @@ def main(argv: list[str] | None = None) -> int:
             arguments.precision,
             arguments.share,
         )
-    except (OSError, CheckpointError, DataError, ConversionError, ModelError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    held_out = preset.results["held_out"]
-    print(
-        f"{arguments.models / arguments.name}: {preset.name} {preset.version}, temperature {preset.temperature}, "
-        f"{100 * held_out['accuracy']:.2f}% of {held_out['faces']} held-out faces"
-    )
-    return 0
+        held_out = preset.results["held_out"]
+        print(
+            f"{arguments.models / arguments.name}: {preset.name} {preset.version}, temperature {preset.temperature}, "
+            f"{100 * held_out['accuracy']:.2f}% of {held_out['faces']} held-out faces"
+        )
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
+from shared.paths import read_bytes, unusable
 from shared.preset import CropSpec, InputSpec, Preset, load_model
 from shared.probe import check_probe
 from shared.vision import crop_face, to_input
@@ -155,7 +156,9 @@ class LiteRtPredictor:
             self._interpreter: Any = Interpreter(model_content=content, num_threads=1)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{name} cannot be run by LiteRT: {str(error).splitlines()[0]}") from error
+            raise ValueError(
+                f"{name} cannot be run by LiteRT ({str(error).splitlines()[0]}); give a LiteRT file."
+            ) from error
         self._entry = self._interpreter.get_input_details()[0]
         self._result = self._interpreter.get_output_details()[0]
         found = tuple(int(side) for side in self._entry["shape"])
@@ -185,7 +188,7 @@ class LiteRtPredictor:
         Raises:
             ValueError: if it is not a model of one picture with a score for each class.
         """
-        return cls(path.name, path.read_bytes(), None, convention.output, 1.0, convention)
+        return cls(path.name, read_bytes(path), None, convention.output, 1.0, convention)
 
     def run(self, tensor: Floats) -> Floats:
         """The output ``(1, 7)`` as logits for one input tensor."""
@@ -243,7 +246,7 @@ class KerasPredictor:
         try:
             model = keras.saving.load_model(path, custom_objects=_of_keras_2(), compile=False)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} cannot be read as a Keras model: {error}") from error
+            raise ValueError(unusable(path, error, "give a Keras model.")) from error
         return cls(path.name, model, convention or Convention(), path.stat().st_size)
 
     def run(self, tensor: Floats) -> Floats:

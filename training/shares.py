@@ -8,7 +8,6 @@ so few faces does. No test row is looked at, so the share may be chosen by it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Final
@@ -20,12 +19,14 @@ import numpy.typing as npt
 from training import metrics
 from training.average import averaged_network
 from training.blend import blend
-from training.checkpoint import Checkpoint, CheckpointError
+from training.checkpoint import Checkpoint
+from training.commands import ended
 from training.config import TrainConfig
-from training.data import DataError, Faces, read_faces
+from training.data import DataError, Faces
 from training.networks import build_network
 from training.robustness import Pictures, blur, noise
 from training.run import predict_logits
+from training.run_folder import read_run
 from training.warm_start import SET_UP_FACES, warm_start
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -84,25 +85,22 @@ def main(argv: list[str] | None = None) -> int:
         "--share", type=float, action="append", help=f"may be given again (default {', '.join(map(str, SHARES))})"
     )
     arguments = parser.parse_args(argv)
-    try:
-        config = TrainConfig.read(arguments.run / "config.json")
-        checkpoint = Checkpoint.load(arguments.run)
-        split = json.loads((arguments.run / "split.json").read_text())
-        everything = read_faces(Path(config.data))
-        held_out = everything.take(np.array(split["held_out"]))
-        learnt = everything.pixels[np.array(split["train"])]
+
+    def work() -> int:
+        run = read_run(arguments.run)
         print(
-            f"| share | {len(held_out)} held-out faces | noise of {_NOISE} grey levels | blur of sigma {_BLUR} | loss |"
+            f"| share | {len(run.held_out)} held-out faces | noise of {_NOISE} grey levels | blur of sigma {_BLUR} "
+            "| loss |"
         )
         print("| --- | --- | --- | --- | --- |")
         for share in arguments.share or SHARES:
-            clean, noisy, blurred, loss = scores(network_at(config, checkpoint, share, learnt), held_out)
+            network = network_at(run.config, run.checkpoint, share, run.learnt)
+            clean, noisy, blurred, loss = scores(network, run.held_out)
             row = (f"{share:g}", *(f"{100 * one:.1f}" for one in (clean, noisy, blurred)), f"{loss:.4f}")
             print(f"| {' | '.join(row)} |", flush=True)
-    except (OSError, CheckpointError, DataError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import ModelError
 from shared.vision import softmax
 from training.augment import FloatArray, resample
-from training.data import NUM_CLASSES, DataError, read_faces
+from training.commands import ended
+from training.data import NUM_CLASSES, read_faces
 from training.predictors import LiteRtPredictor, Predictor, predict
 from training.teaching import write_teaching
 
@@ -57,17 +57,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="file to write, e.g. runs/teacher.npz")
     arguments = parser.parse_args(argv)
-    try:
+
+    def work() -> int:
         predictors: list[Predictor] = [LiteRtPredictor.from_folder(folder)[0] for folder in arguments.model]
         faces = read_faces(arguments.data).with_usage("Training")
         probabilities = teach(predictors, faces.pixels)
         write_teaching(arguments.out, faces, probabilities)
-    except (OSError, DataError, ModelError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    agreement = float(np.mean(probabilities.argmax(axis=1) == faces.labels))
-    print(f"{arguments.out}: {len(faces)} faces; the teachers give {100 * agreement:.1f}% of them their label")
-    return 0
+        agreement = float(np.mean(probabilities.argmax(axis=1) == faces.labels))
+        print(f"{arguments.out}: {len(faces)} faces; the teachers give {100 * agreement:.1f}% of them their label")
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

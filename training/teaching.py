@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.paths import unusable
 from training.augment import FloatArray
 from training.data import DataError, Faces
 
@@ -41,8 +42,8 @@ def read_teaching(path: Path, faces: Faces) -> FloatArray:
     try:
         with np.load(path, allow_pickle=False) as file:
             lines, sums, probabilities = file["lines"], file["pixel_sums"], file["probabilities"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not what python -m training.teach writes ({error}); make it anew.") from error
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(unusable(path, error, "make it anew with python -m training.teach.")) from error
     at = np.searchsorted(lines, faces.lines)
     found = at < len(lines)
     at = np.minimum(at, len(lines) - 1)

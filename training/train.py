@@ -20,15 +20,17 @@ import numpy as np
 
 from training.average import averaged_network
 from training.batches import TrainingSet, ferplus_targets, soft_labels
-from training.checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointError
+from training.checkpoint import CHECKPOINT_FILE, Checkpoint
+from training.commands import ended
 from training.config import PRECISIONS, WEIGHTS, TrainConfig
-from training.data import DataError, Faces, fingerprint, read_faces, read_ferplus
+from training.data import Faces, fingerprint, read_faces, read_ferplus
 from training.environment import environment
 from training.lineage import check_unseen
 from training.logs import TensorBoard, Terminal, Watcher, draw_curves
 from training.networks import NETWORKS
 from training.presets import PRESETS
 from training.run import Run
+from training.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, SPLIT_FILE, read_config
 from training.split import Split, split_training
 from training.teaching import read_teaching
 from training.warm_start import training_of
@@ -147,11 +149,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     folder: Path = arguments.run
-    try:
+
+    def work() -> int:
         if arguments.resume:
-            if not (folder / "config.json").is_file():
-                parser.error(f"{folder} has no config.json to resume from; start it without --resume.")
-            config = TrainConfig.read(folder / "config.json")
+            if not (folder / CONFIG_FILE).is_file():
+                parser.error(f"{folder} has no {CONFIG_FILE} to resume from; start it without --resume.")
+            config = read_config(folder)
         else:
             if arguments.data is None:
                 parser.error("--data is needed: FER2013's CSV, plain, .gz or .xz, or a folder of class folders.")
@@ -162,10 +165,10 @@ def main(argv: list[str] | None = None) -> int:
                 start = Path(config.start_from)
                 check_unseen(config, fingerprint(Path(config.data)), training_of(start), start)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "config.json").write_text(config.to_json() + "\n")
+            (folder / CONFIG_FILE).write_text(config.to_json() + "\n")
         train, held_out, split = load_training_set(config)
-        (folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
-        (folder / "split.json").write_text(
+        (folder / ENVIRONMENT_FILE).write_text(json.dumps(environment(), indent=2) + "\n")
+        (folder / SPLIT_FILE).write_text(
             json.dumps({key: v.tolist() if isinstance(v, np.ndarray) else v for key, v in asdict(split).items()}) + "\n"
         )
         print(
@@ -192,13 +195,13 @@ def main(argv: list[str] | None = None) -> int:
         checkpoint = Checkpoint.load(folder)
         averaged_network(config, checkpoint).save(folder / KERAS_FILE)
         print(summary(config, checkpoint))
-    except (DataError, CheckpointError, FloatingPointError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 0
+
+    try:
+        return ended(work)
     except KeyboardInterrupt:
         print(f"stopped; go on with: python -m training.train --run {folder} --resume", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

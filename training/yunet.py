@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.paths import read_bytes
 from shared.preset import CropSpec
 from shared.vision import crop_face
 from training.data import SIDE, DataError
@@ -18,24 +19,44 @@ _BORDER: Final = 48
 MIN_SCORE: Final = 0.8
 
 
+def open_yunet(
+    file: Path, size: tuple[int, int], least_score: float, overlap: float = 0.3, candidates: int = 5000
+) -> Any:
+    """OpenCV's detector with YuNet.
+
+    Args:
+        file: ``face_detection_yunet_2023mar.onnx`` (fp32: the int8 file finds nothing in current OpenCV).
+        size: width and height of the pictures, in pixels.
+        least_score: of a face that is found.
+        overlap: of two boxes that are taken for one face (OpenCV's own choice).
+        candidates: most boxes that are compared (OpenCV's own choice).
+
+    Raises:
+        DataError: if the file is missing or OpenCV cannot open it.
+    """
+    import cv2
+
+    if not file.is_file():
+        raise DataError(f"{file} is not a file; give YuNet's face_detection_yunet_2023mar.onnx with --yunet.")
+    # Read here, since OpenCV does not say why it cannot.
+    content = np.frombuffer(read_bytes(file), np.uint8)
+    try:
+        return cv2.FaceDetectorYN.create("onnx", content, np.zeros(0, np.uint8), size, least_score, overlap, candidates)
+    except cv2.error as error:
+        raise DataError(f"{file} cannot be opened as YuNet ({error.err}); fetch the file again.") from error
+
+
 class CutFaceDetector:
     """YuNet for ``(48, 48)`` faces, enlarged and with their border repeated around them."""
 
     def __init__(self, model: Path) -> None:
-        """Open ``face_detection_yunet_2023mar.onnx`` (fp32: the int8 file finds nothing in current OpenCV).
+        """Open ``face_detection_yunet_2023mar.onnx``.
 
         Raises:
-            DataError: if the file is missing or OpenCV cannot open it.
+            DataError: as of ``open_yunet``.
         """
-        import cv2
-
-        if not model.is_file():
-            raise DataError(f"{model} is not a file; give YuNet's face_detection_yunet_2023mar.onnx with --yunet.")
         size = UPSCALED + 2 * _BORDER
-        try:
-            self._detector: Any = cv2.FaceDetectorYN.create(str(model), "", (size, size), MIN_SCORE)
-        except cv2.error as error:
-            raise DataError(f"{model} cannot be opened as YuNet ({error.msg}); fetch the file again.") from error
+        self._detector = open_yunet(model, (size, size), MIN_SCORE)
         self.name = model.name
 
     def box(self, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64] | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data import DataError, fingerprint, read_faces, read_ferplus
+from training.commands import ended
+from training.data import fingerprint, read_faces, read_ferplus
 from training.data.inspection import as_text, contact_sheet, inspect, write_sheet
 
 
@@ -37,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not 1 <= arguments.columns <= 1000:
         parser.error(f"--columns is {arguments.columns}; it has to be from 1 to 1000.")
-    try:
+
+    def work() -> int:
         faces = read_faces(arguments.data)
         votes = None if arguments.ferplus is None else read_ferplus(arguments.ferplus, faces)
         report = inspect(faces, votes)
@@ -52,13 +54,9 @@ def main(argv: list[str] | None = None) -> int:
             arguments.sheet.parent.mkdir(parents=True, exist_ok=True)
             write_sheet(sheet, arguments.sheet)
             print(arguments.sheet)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:  # Pillow's, of a name whose ending is no picture format
-        print(f"error: {arguments.sheet}: {error}; name it with .png.", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return ended(work)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from shared.paths import unusable
 from training.data.faces import LONGEST_GROUP_LABEL, NUM_CLASSES, SIDE, USAGES, BadRow, DataError, Faces
 from training.data.names import printable
 
@@ -136,7 +137,7 @@ def read_csv(path: Path) -> Faces:
                 for at in others:
                     groups[at].append(printable(fields[at].strip()))
     except (OSError, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is damaged or cannot be read ({error}); fetch or compress it again.") from error
+        raise DataError(unusable(path, error, "it is damaged: fetch or compress it again.")) from error
     if not labels:
         raise DataError(f"{path} has no usable row ({len(bad)} bad ones); the first: {bad[0] if bad else 'none'}.")
     return Faces(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
+from shared.paths import unusable
 from training.data.faces import DataError, Faces
 
 FERPLUS_COLUMNS: Final = (
@@ -55,7 +56,7 @@ def read_ferplus(path: Path, faces: Faces) -> npt.NDArray[np.float32]:
         with path.open(newline="", encoding="utf-8", errors="replace") as text:
             rows = list(csv.reader(text))
     except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); give FER+'s fer2013new.csv.") from error
+        raise DataError(unusable(path, error, "give FER+'s fer2013new.csv.")) from error
     header, body = (rows[0], rows[1:]) if rows else ([], [])
     if tuple(header[2:]) != FERPLUS_COLUMNS:
         raise DataError(

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from shared.emotions import EMOTIONS
 from shared.errors import BadPicture
+from shared.paths import in_words
 from training.data.faces import BOUND_BY, LONGEST_GROUP_LABEL, BadRow, DataError, Faces
 from training.data.names import label_of, printable, usage_of
 from training.data.pictures import SUFFIXES, read_picture
@@ -56,7 +57,7 @@ def walk(root: Path) -> Iterator[tuple[tuple[str, ...], str]]:
     """
 
     def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read ({error.strerror}); mend its permissions.") from error
+        raise DataError(in_words(error)) from error
 
     for folder, folders, names in os.walk(root, followlinks=True, onerror=refuse):
         parts = Path(folder).relative_to(root).parts
@@ -133,7 +134,7 @@ def _read_metadata(path: Path, prefix: str, bad: list[BadRow]) -> dict[str, _Rec
                 else:
                     records[prefix + values["file_name"]] = _Record(where, number, values)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); mend its permissions.") from error
+        raise DataError(in_words(error)) from error
     return records
 
 

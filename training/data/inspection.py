@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from shared.emotions import EMOTIONS
-from training.data.faces import BOUND_BY, NUM_CLASSES, SIDE, USAGES, Faces, pixel_hashes
+from training.data.faces import BOUND_BY, NUM_CLASSES, SIDE, USAGES, DataError, Faces, pixel_hashes
 from training.data.ferplus import ferplus_majority
 
 _MARGIN: Final = 72
@@ -166,7 +166,13 @@ def contact_sheet(faces: Faces, columns: int, random: np.random.Generator) -> np
 
 
 def write_sheet(sheet: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write a contact sheet with the names of the classes beside its rows; the ending of ``path`` says the format."""
+    """Write a contact sheet with the names of the classes beside its rows; the ending of ``path`` says the format.
+
+    Raises:
+        DataError: if it says none.
+    """
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise DataError(f"{path} has the ending of no picture format; name it with .png.")
     picture = Image.new("L", (sheet.shape[1] + _MARGIN, sheet.shape[0]), 255)
     picture.paste(Image.fromarray(sheet), (_MARGIN, 0))
     pen = ImageDraw.Draw(picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from shared.paths import in_words
 from training.data.faces import DataError, Faces
 from training.data.fer2013 import SUFFIXES, read_csv
 from training.data.folders import read_folder, walk
@@ -52,4 +53,4 @@ def fingerprint(path: Path) -> str:
                 total.update("/".join((*folders, name)).encode("utf-8", "surrogateescape") + b"\0" + content)
         return total.hexdigest()
     except OSError as error:
-        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}).") from error
+        raise DataError(in_words(error)) from error

@@ -85,6 +85,9 @@ def test_a_face_is_found_where_the_classifier_finds_it(tmp_path: Path, head_pose
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cv2 = pytest.importorskip("cv2")
     assert explain.main([str(tmp_path / "none.png")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+    (tmp_path / "text.png").write_text("no picture")
+    assert explain.main([str(tmp_path / "text.png")]) == 1
     assert "cannot be read as a picture" in capsys.readouterr().err
     path = tmp_path / "grey.png"
     cv2.imwrite(str(path), np.full((200, 200), 90, np.uint8))

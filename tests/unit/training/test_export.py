@@ -21,6 +21,7 @@ from training.config import TrainConfig  # noqa: E402 - Keras first
 from training.data import DataError, read_faces  # noqa: E402 - Keras first
 from training.networks import NETWORKS, build_network  # noqa: E402 - Keras first
 from training.predictors import KerasPredictor, LiteRtPredictor, predict  # noqa: E402 - Keras first
+from training.run_folder import read_config, read_run  # noqa: E402 - Keras first
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras runs on another backend; set KERAS_BACKEND=tensorflow"
@@ -139,21 +140,21 @@ def test_a_run_becomes_a_complete_folder(
 
 
 def test_the_record_says_which_weights_are_delivered(finished_run: Path) -> None:
-    config, checkpoint = TrainConfig.read(finished_run / "config.json"), Checkpoint.load(finished_run)
-    fixed = export.training_record(config, checkpoint, finished_run, None, 1.0)["protocol"]
+    run = read_run(finished_run)
+    fixed = export.training_record(run, {}, None, 1.0)["protocol"]
     assert "fixed cosine schedule, last averaged weights" in fixed
-    stopped = replace(config, early_stop_patience=5, schedule="plateau")
-    protocol = export.training_record(stopped, checkpoint, finished_run, None, 1.0)["protocol"]
+    stopped = replace(run.config, early_stop_patience=5, schedule="plateau")
+    protocol = export.training_record(replace(run, config=stopped), {}, None, 1.0)["protocol"]
     assert "early stop after 5 epochs" in protocol
     assert "weights of the epoch with the lowest" in protocol
     assert "last averaged" not in protocol
 
 
 def test_the_record_says_what_a_run_began_with_and_not_where_it_lay(finished_run: Path) -> None:
-    config, checkpoint = TrainConfig.read(finished_run / "config.json"), Checkpoint.load(finished_run)
-    taught = replace(config, teaching="/somewhere/teacher.npz", start_from="/somewhere/models/slim_resnet")
+    run = read_run(finished_run)
+    taught = replace(run.config, teaching="/somewhere/teacher.npz", start_from="/somewhere/models/slim_resnet")
     started = load_model(MODELS_DIR / "slim_resnet").preset
-    record = export.training_record(taught, checkpoint, finished_run, started, 0.75)
+    record = export.training_record(replace(run, config=taught), {}, started, 0.75)
     assert record["started_from"] == f"slim_resnet {started.version}, sha256 {started.sha256}"
     assert record["share_of_the_run"] == 0.75
     assert "somewhere" not in json.dumps(record)
@@ -195,7 +196,7 @@ def test_an_export_replaces_the_last_one_and_a_failed_one_leaves_it(finished_run
 
 def test_what_is_delivered_are_the_averaged_weights(finished_run: Path, small_csv: Path) -> None:
     checkpoint = Checkpoint.load(finished_run)
-    network = averaged_network(TrainConfig.read(finished_run / "config.json"), checkpoint)
+    network = averaged_network(read_config(finished_run), checkpoint)
     for variable in network.weights:
         if variable.path in checkpoint.averaged:
             np.testing.assert_array_equal(variable.numpy(), checkpoint.averaged[variable.path])

@@ -21,6 +21,7 @@ from training.metrics import accuracy, fit_temperature, negative_log_likelihood 
 from training.predictors import LiteRtPredictor, predict  # noqa: E402 - Keras first
 from training.robustness import noise  # noqa: E402 - Keras first
 from training.run import predict_logits  # noqa: E402 - Keras first
+from training.run_folder import read_config  # noqa: E402 - Keras first
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras runs on another backend; set KERAS_BACKEND=tensorflow"
@@ -51,7 +52,7 @@ def test_each_row_is_what_that_model_scores(
     rows = [[float(cell) for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
     held_out = read_faces(small_csv).take(np.array(json.loads((second / "split.json").read_text())["held_out"]))
     predictor, _ = LiteRtPredictor.from_folder(begun)
-    ended = averaged_network(TrainConfig.read(second / "config.json"), Checkpoint.load(second))
+    ended = averaged_network(read_config(second), Checkpoint.load(second))
     assert [row[0] for row in rows] == [0, 0.5, 1]
     for column, pixels in ((1, held_out.pixels), (2, noise(held_out.pixels, 16))):
         before = accuracy(predict(predictor, pixels), held_out.labels)

@@ -76,7 +76,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, small_csv: Path) -> N
     with pytest.raises(DataError, match="is not a file; make it with"):
         read_teaching(tmp_path / "none.npz", faces)
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(DataError, match=r"is not what python -m training\.teach writes"):
+    with pytest.raises(DataError, match=r"make it anew with python -m training\.teach"):
         read_teaching(tmp_path / "text.npz", faces)
 
 
