@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from services.web.accounts.guessable import is_guessable
 from services.web.problems import ApiProblem
 
 MIN_LENGTH: Final = 12
@@ -49,11 +50,16 @@ def temporary() -> str:
 
 
 def complaint(password: str, name: str) -> str | None:
-    """What is wrong with a password that somebody chose; None where it will do. Length is what counts."""
+    """What is wrong with a password that somebody chose; None where it will do. Length is what counts, unless it is of
+    what everybody takes.
+    """
     if len(password) < MIN_LENGTH:
         return f"it has {len(password)} characters; expected at least {MIN_LENGTH}, several words for example"
-    if not password.casefold().replace(name, ""):
-        return "it is the name; choose something that others do not guess"
+    if is_guessable(password, name):
+        return (
+            "it is made of what is guessed first: the name, this service's name, common passwords, years, rows of keys "
+            "or repetitions; choose several words that belong together only for you"
+        )
     return None
 
 
