@@ -6,10 +6,18 @@ from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web import cursors
-from services.web.audit_schemas import AuditEntry, AuditPage, AuditQuery, ErasureEntry, LastRetention, RetentionFacts
+from services.web.audit_schemas import (
+    AuditEntry,
+    AuditPage,
+    AuditQuery,
+    ErasureEntry,
+    LastRetention,
+    RetentionFacts,
+    RetentionInForce,
+)
 from services.web.cursors import Cursor
 from shared.db import audit
-from shared.db.tables import audit_log, detections, erasures, frames
+from shared.db.tables import audit_log, detections, erasures, frames, retention_in_force
 
 _NEWEST_ERASURES: Final = 100
 
@@ -36,9 +44,11 @@ async def audit_page(connection: AsyncConnection, query: AuditQuery) -> AuditPag
 
 
 async def retention_facts(connection: AsyncConnection) -> RetentionFacts:
-    """When something was last dropped, and how old the oldest records are."""
+    """What is set, when something was last dropped, and how old the oldest records are."""
     dropped = await audit.newest(connection, 1, "retention")
+    in_force = (await connection.execute(select(retention_in_force))).one_or_none()
     return RetentionFacts(
+        in_force=RetentionInForce(at=in_force.at, days=in_force.days) if in_force is not None else None,
         last=LastRetention(at=dropped[0].at, days=dropped[0].entry.detail["days"]) if dropped else None,
         oldest_detection=await connection.scalar(select(func.min(detections.c.captured_at))),
         oldest_frame=await connection.scalar(select(func.min(frames.c.captured_at))),

@@ -1,6 +1,6 @@
 """What the REST interface takes and gives of the audit log, retention and erasures."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -48,6 +48,13 @@ class AuditPage(_Answer):
     next_cursor: str | None
 
 
+class RetentionInForce(_Answer):
+    """The days that ingest was set to when it last looked for what has expired, by kind; 0 is for ever."""
+
+    at: Timestamp
+    days: dict[str, int]
+
+
 class LastRetention(_Answer):
     """When retention last dropped something, and the days that were set then, by kind; 0 is for ever."""
 
@@ -58,26 +65,47 @@ class LastRetention(_Answer):
 class RetentionFacts(_Answer):
     """What the database shows of retention. How long things are kept is set where ingest runs."""
 
+    in_force: RetentionInForce | None = Field(description="null: ingest has not looked yet")
     last: LastRetention | None = Field(description="null: nothing was ever dropped")
     oldest_detection: Timestamp | None
     oldest_frame: Timestamp | None
 
 
-class _Range(_Asked):
-    device: DeviceName
+_EXAMPLE_WISH: Final[dict[str, Any]] = {"device": "camera-1", "to": "2026-03-01T13:00:00Z", "confirm": "erase"}
+
+
+class _Named(_Asked):
+    """What to erase: of a device a time, or one study session, or one item."""
+
+    device: DeviceName | None = Field(
+        default=None, description="all that this device recorded in a time; goes with `to`", examples=["camera-1"]
+    )
     from_: Moment | None = Field(
         default=None, alias="from", description="captured at or after; not given: from the first"
     )
-    to: Moment = Field(description="captured before", examples=["2026-03-01T13:00:00Z"])
+    to: Moment | None = Field(default=None, description="captured before", examples=["2026-03-01T13:00:00Z"])
+    session: UUID | None = Field(
+        default=None,
+        description="a study session that has ended: what its devices recorded in its time, and the session itself",
+    )
+    item: UUID | None = Field(
+        default=None, description="one detection with its picture, by its event_id; or a picture alone, by its frame_id"
+    )
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.from_ is not None and self.from_ >= self.to:
+    def _one_of_them(self) -> Self:
+        if sum(each is not None for each in (self.device, self.session, self.item)) != 1:
+            raise ValueError("name one of device, session and item")
+        if self.device is None and (self.from_ is not None or self.to is not None):
+            raise ValueError("from and to go with device; a session has its own time")
+        if self.device is not None and self.to is None:
+            raise ValueError("to is missing; without an end all that the device ever records would be refused")
+        if self.from_ is not None and self.to is not None and self.from_ >= self.to:
             raise ValueError("from must be before to")
         return self
 
 
-class ErasurePreviewQuery(_Range):
+class ErasurePreviewQuery(_Named):
     """What would be erased."""
 
 
@@ -87,18 +115,22 @@ class ErasePreview(_Answer):
     rows: dict[str, int] = Field(description="by table")
 
 
-class EraseWish(_Range):
+class EraseWish(_Named):
     """What to erase for good."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_WISH]})
 
     confirm: Literal["erase"] = Field(description="the word erase, so that nothing is erased by mistake")
 
 
 class ErasureAtWork(_Answer):
-    """An erasure that waits or is carried out now, by this service."""
+    """An erasure that waits or is carried out now, by this service: named as it was asked for."""
 
-    device: str
+    device: str | None
     from_: Timestamp | None = Field(alias="from")
-    to: Timestamp
+    to: Timestamp | None
+    session: UUID | None
+    item: UUID | None
     requested_by: str
     rows_removed: int
 

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.web.audit_schemas import EraseWish
 from services.web.problems import ApiProblem
 from shared import logs
-from shared.db.erasure import Counts, ErasureError, count, erase
+from shared.db.erasure import Counts, ErasureError, count, erase_all
 from shared.db.faults import describe
 from shared.db.places import Scope
+from shared.db.session_scopes import session_scopes
 
 _MAX_WAITING: Final = 20
 _COUNT_S: Final = 30.0
@@ -24,9 +28,18 @@ log = logs.get(__name__)
 class Job:
     """One erasure that waits or is at work."""
 
-    scope: Scope
+    scopes: Sequence[Scope]
+    named: EraseWish
     who: str
     removed: int = 0
+
+    def __str__(self) -> str:
+        return in_words(self.scopes)
+
+
+def in_words(scopes: Sequence[Scope]) -> str:
+    """What is erased, as the audit log names it."""
+    return "; ".join(map(str, scopes))
 
 
 class Eraser:
@@ -45,26 +58,45 @@ class Eraser:
         """What waits or is carried out now, the oldest first."""
         return list(self._jobs)
 
-    async def count(self, scope: Scope) -> Counts:
-        """How many rows lie within a scope, by table.
+    async def scopes_of_session(self, session_id: UUID) -> tuple[Scope, ...]:
+        """The scopes of a study session, in the order to erase them in.
+
+        Raises:
+            NoSuchSession: if there is none, or it goes on.
+            ApiProblem: 503 where the database fails.
+        """
+        try:
+            return await session_scopes(self._engine, session_id)
+        except (SQLAlchemyError, OSError) as error:
+            raise ApiProblem(
+                503,
+                "database-unavailable",
+                "The database does not answer",
+                f"What belongs to session {session_id} could not be looked up: {describe(error)}.",
+                "Try again in a moment.",
+                headers={"Retry-After": "5"},
+            ) from error
+
+    async def count(self, scopes: Sequence[Scope]) -> Counts:
+        """How many rows lie within scopes, by table.
 
         Raises:
             ApiProblem: 503 where counting takes too long or fails.
         """
         try:
             async with asyncio.timeout(_COUNT_S):
-                return await count(self._engine, scope)
+                return await count(self._engine, *scopes)
         except (TimeoutError, SQLAlchemyError, OSError) as error:
             raise ApiProblem(
                 503,
                 "not-counted",
                 "It was not counted",
-                f"Counting what lies within {scope} failed or takes more than {_COUNT_S:.0f} s: {describe(error)}.",
+                f"Counting {in_words(scopes)} failed or takes more than {_COUNT_S:.0f} s: {describe(error)}.",
                 "Name a shorter time, or use emotion-edge erase on the machine of the database.",
             ) from error
 
-    def ask(self, scope: Scope, who: str) -> None:
-        """Have it erased as soon as the ones before are.
+    def ask(self, scopes: Sequence[Scope], named: EraseWish, who: str) -> None:
+        """Have them erased as soon as the ones before are.
 
         Raises:
             ApiProblem: 503 where too many wait.
@@ -78,7 +110,7 @@ class Eraser:
                 "Wait until some are finished, then ask again.",
                 headers={"Retry-After": "60"},
             )
-        self._jobs.append(Job(scope, who))
+        self._jobs.append(Job(scopes, named, who))
         self._asked.set()
 
     async def run(self) -> None:
@@ -95,11 +127,11 @@ class Eraser:
             job.removed += rows
 
         try:
-            await erase(self._engine, job.scope, job.who, progress)
+            await erase_all(self._engine, job.scopes, job.who, progress)
         except (ErasureError, SQLAlchemyError, OSError) as error:
             cause = str(error) if isinstance(error, ErasureError) else describe(error)
-            self.failed = f"{job.scope}: {cause}. Ask for the same again; what is written down already holds."
-            log.exception("an erasure was not finished", scope=str(job.scope))
+            self.failed = f"{job}: {cause}. Ask for the same again; what is written down already holds."
+            log.exception("an erasure was not finished", scope=str(job))
         else:
             self.failed = None
-            log.info("erased", scope=str(job.scope), rows=job.removed)
+            log.info("erased", scope=str(job), rows=job.removed)

@@ -147,6 +147,7 @@ PLACES: Final = (
 WITHOUT_PERSONAL_DATA: Final = {
     "devices": "names of machines, and when each was first and last heard",
     "erasures": "which times of which device were erased; must outlast what it erased, or that comes back",
+    "retention_in_force": "for how many days each kind of data is kept",
     "audit_log": "who did what; names times, devices and ids, holds no reading of a face",
     "users": "who may log in: names that their owners chose, roles, hashed passwords",
     "logins": "which browsers are logged in",

@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic import Field
 from sqlalchemy import delete, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -22,7 +23,7 @@ from shared.db.episode_tables import episodes
 from shared.db.episodes import EpisodeKey, remake
 from shared.db.faults import describe
 from shared.db.partitions import DAYS_AHEAD, DAYS_BACK, Partition
-from shared.db.tables import AUDIT_LOG, PARTITIONED, detections, faces
+from shared.db.tables import AUDIT_LOG, PARTITIONED, detections, faces, retention_in_force
 from shared.settings import Group
 
 _LOCK: Final = 0x656D6F72
@@ -89,6 +90,7 @@ async def run_pass(engine: AsyncEngine, settings: RetentionSettings, now: dateti
         if not alone:
             return None
         outcome = Outcome()
+        await _note(connection, settings, now)
         await _make_ahead(connection, now, outcome)
         for table in (*PARTITIONED, AUDIT_LOG):
             await _drop_expired(connection, table, settings.days(table), now, outcome)
@@ -102,6 +104,14 @@ async def run_pass(engine: AsyncEngine, settings: RetentionSettings, now: dateti
             await connection.commit()
             log.info("expired data dropped", partitions=outcome.dropped, rows_deleted=outcome.rows_deleted)
         return outcome
+
+
+async def _note(connection: AsyncConnection, settings: RetentionSettings, now: datetime) -> None:
+    """Let people see what is set."""
+    row = insert(retention_in_force).values(id=1, at=now, days=settings.model_dump())
+    kept = {"at": row.excluded.at, "days": row.excluded.days}
+    await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=kept))
+    await connection.commit()
 
 
 @contextlib.asynccontextmanager

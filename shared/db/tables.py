@@ -14,6 +14,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Identity,
@@ -162,6 +163,16 @@ erasures = Table(
     Column("rows_after", JSONB, comment="rows found when all was done, by table"),
     Column("finished_at", DateTime(timezone=True)),
     comment="What was erased, and the proof. Ingest refuses what comes later and lies within one of these.",
+)
+
+retention_in_force = Table(
+    "retention_in_force",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    moment("at", server_default=func.now()),
+    Column("days", JSONB, nullable=False, comment="by kind; 0 is for ever"),
+    CheckConstraint("id = 1", name="retention_in_force_one_row"),
+    comment="For how many days each kind of data is kept, as of the last look for what has expired: one row.",
 )
 
 audit_log = Table(

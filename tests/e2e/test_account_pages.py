@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 import services.web.trail
+from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
@@ -140,6 +141,51 @@ async def test_an_open_live_page_shows_the_login_when_its_own_has_ended(
             assert out == {"ended": 1}
             await expect(page).to_have_url(f"{base}/login?next=/")
             await page.close()
+
+
+async def test_a_session_is_erased_from_its_own_page_and_what_is_kept_how_long_is_shown(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    now = datetime.now(UTC)
+    seen = scenes.detection("camera-1", scenes.face(), captured_at=now - timedelta(minutes=5))
+    async with records(database_settings, now.date(), seen.captured_at.date()) as engine:
+        await store(engine, [seen])
+        await run_pass(engine, RetentionSettings(detections_days=365, frames_days=1))
+        async with (
+            running_web(web_settings(mqtt_settings, database_settings)) as base,
+            httpx.AsyncClient(base_url=base) as client,
+        ):
+            times = {"started_at": str(now - timedelta(minutes=9)), "ended_at": str(now - timedelta(minutes=1))}
+            new = {"participant": "P7", "condition": "quiet", "devices": ["camera-1"], **times}
+            session = (await client.post("/api/v1/sessions", json=new)).json()["id"]
+            page = await browser.new_page(viewport={"width": 360, "height": 800})
+            await page.goto(f"{base}/sessions/{session}")
+            await page.get_by_role("link", name="erasing it").click()
+            kept = page.locator("#kept div")
+            await expect(kept.filter(has_text="Readings are kept")).to_contain_text("365 days")
+            await expect(kept.filter(has_text="Pictures are kept")).to_contain_text("1 day")
+            await expect(kept.filter(has_text="Refused messages")).to_contain_text("30 days")
+            await expect(page.get_by_label("Session", exact=True)).to_have_value(session)
+            await expect(page.get_by_label("Device", exact=True)).to_be_hidden()
+            await page.get_by_role("button", name="Show what would go").press("Enter")
+            await expect(page.locator("#erase-what")).to_contain_text("Study session P7, quiet, begun")
+            await page.get_by_label("Type the word erase").fill("erase")
+            await page.get_by_role("button", name="Erase for good").press("Enter")
+            await expect(page.locator("#erasures")).to_contain_text("Item " + session)
+            await fits(page)
+            assert (await client.get("/api/v1/detections")).json()["items"] == []
+            # A detection leads there as well.
+            await store(engine, [later := scenes.detection("camera-2", scenes.face(), captured_at=now)])
+            await page.goto(f"{base}/history/{later.event_id}")
+            await page.get_by_role("link", name="Erase this detection").click()
+            await expect(page.get_by_label("Id", exact=True)).to_have_value(str(later.event_id))
+            await page.get_by_role("button", name="Show what would go").press("Enter")
+            await expect(page.locator("#rows div").filter(has_text="Faces")).to_contain_text("1")
+            await page.get_by_label("What", exact=True).select_option(
+                "A study session: somebody who took part withdraws"
+            )
+            await expect(page.locator("#erase")).to_be_hidden()
+            await expect(page.get_by_label("Id", exact=True)).to_be_hidden()
 
 
 async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_filled_in(

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.db import audit
+from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
@@ -62,6 +63,80 @@ async def test_what_is_named_is_erased_and_proven_and_nothing_else(
     assert {"ask to erase", "erase begins", "erase"} <= actions
 
 
+async def test_a_session_or_one_item_is_erased_as_named(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    begun, ended = NOW - timedelta(minutes=30), NOW - timedelta(minutes=20)
+    times = {"before": begun - timedelta(minutes=1), "within": begun + timedelta(minutes=1), "after": ended}
+    made = {
+        (device, when): scenes.detection(device, scenes.face(), captured_at=at, seq=seq)
+        for device in ("camera-1", "camera-2")
+        for seq, (when, at) in enumerate(times.items())
+    }
+    await store(engine, list(made.values()))
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
+        new = {"participant": "P1", "devices": ["camera-1"], "started_at": begun.isoformat()}
+        session = (await client.post("/api/v1/sessions", json=new)).json()["id"]
+        named = {"session": session}
+        goes_on = check_problem(await client.get("/api/v1/erasures/preview", params=named), 422, "bad-parameters")
+        assert "goes on; end it first" in goes_on["errors"][0]["reason"]
+        await client.patch(f"/api/v1/sessions/{session}", json={"ended_at": ended.isoformat()})
+        rows = (await client.get("/api/v1/erasures/preview", params=named)).json()["rows"]
+        assert (rows["detections"], rows["study_sessions"]) == (1, 1)
+        asked = await client.post("/api/v1/erasures", json={**named, "confirm": "erase"})
+        assert (asked.status_code, asked.json()["session"], asked.json()["device"]) == (202, session, None)
+        one = made["camera-2", "before"]
+        item = {"item": str(one.event_id)}
+        assert (await client.get("/api/v1/erasures/preview", params=item)).json()["rows"]["faces"] == 1
+        assert (await client.post("/api/v1/erasures", json={**item, "confirm": "erase"})).status_code == 202
+
+        async def done() -> bool:
+            return not (await client.get("/api/v1/erasures")).json()["at_work"]
+
+        await until(done)
+        found = (await client.get("/api/v1/erasures")).json()
+        assert found["failed"] is None
+        assert all(entry["finished_at"] for entry in found["items"])
+        left = {each["event_id"] for each in (await client.get("/api/v1/detections")).json()["items"]}
+        gone = {made["camera-1", "within"].event_id, one.event_id}
+        assert left == {str(each.event_id) for each in made.values() if each.event_id not in gone}
+        check_problem(await client.get(f"/api/v1/sessions/{session}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({}, "name one of device, session and item"),
+        ({"device": "camera-1"}, "to is missing"),
+        ({"device": "camera-1", "to": "2026-03-01T12:00:00Z", "item": str(scenes.new_id())}, "name one of"),
+        ({"session": str(scenes.new_id()), "to": "2026-03-01T12:00:00Z"}, "from and to go with device"),
+        ({"session": str(scenes.new_id())}, "there is no session"),
+        ({"item": "the last one"}, "valid UUID"),
+    ],
+)
+async def test_what_is_not_named_well_is_refused_with_the_reason(
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    engine: AsyncEngine,
+    named: dict[str, str],
+    reason: str,
+) -> None:
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
+        for answer in (
+            await client.get("/api/v1/erasures/preview", params=named),
+            await client.post("/api/v1/erasures", json={**named, "confirm": "erase"}),
+        ):
+            problem = check_problem(answer, 422, "bad-parameters")
+            assert reason in str(problem["errors"])
+        assert (await client.get("/api/v1/erasures")).json()["items"] == []
+
+
 async def test_an_erasure_that_fails_is_told_and_goes_on_when_it_is_asked_for_again(
     mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
 ) -> None:
@@ -100,12 +175,16 @@ async def test_retention_shows_what_the_database_knows(
         running_web(web_settings(mqtt_settings, database_settings)) as base,
         httpx.AsyncClient(base_url=base, timeout=60) as client,
     ):
-        nothing = {"last": None, "oldest_detection": None, "oldest_frame": None}
+        nothing = {"in_force": None, "last": None, "oldest_detection": None, "oldest_frame": None}
         assert (await client.get("/api/v1/retention")).json() == nothing
         await store(engine, [scenes.detection("camera-1", captured_at=NOW, seq=1)])
         async with engine.begin() as connection:
             detail = {"dropped": [], "rows_deleted": {}, "days": {"frames_days": 30}}
             await audit.write(connection, [audit.Entry("retention", "retention", "what expired", detail)])
+        await run_pass(engine, RetentionSettings(detections_days=400), NOW)
+        await run_pass(engine, RetentionSettings(detections_days=365), NOW)
         known = (await client.get("/api/v1/retention")).json()
+        days = {"detections_days": 365, "frames_days": 0, "dead_letters_days": 30, "audit_days": 1095}
+        assert (known["in_force"]["days"], datetime.fromisoformat(known["in_force"]["at"])) == (days, NOW)
         assert known["last"]["days"] == {"frames_days": 30}
         assert datetime.fromisoformat(known["oldest_detection"]) == NOW

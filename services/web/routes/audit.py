@@ -16,21 +16,37 @@ from services.web.audit_schemas import (
     RetentionFacts,
 )
 from services.web.database import Database
-from services.web.eraser import Eraser
+from services.web.eraser import Eraser, in_words
 from services.web.gate import Gate, who
-from services.web.problems import responses
+from services.web.problems import WrongParameter, bad_parameters, responses
 from services.web.routes.accounts import answer
 from services.web.routes.control import json_only
 from services.web.trail import Trail
 from shared.db.places import Scope
+from shared.db.session_scopes import NoSuchSession
 
 _READS: Final = responses(401, 403, 422, 503)
+
+
+def _at_work(named: EraseWish, requested_by: str, removed: int) -> ErasureAtWork:
+    asked = named.model_dump(by_alias=True, exclude={"confirm"})
+    return ErasureAtWork.model_validate({**asked, "requested_by": requested_by, "rows_removed": removed})
 
 
 def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIRouter:
     """Routes of the audit log and of privacy."""
     routes = APIRouter(prefix="/api/v1", tags=["privacy"])
     admin = [gate.guard("admin")]
+
+    async def scopes_of(named: ErasurePreviewQuery | EraseWish) -> tuple[Scope, ...]:
+        if named.item is not None:
+            return (Scope(item_id=named.item),)
+        if named.session is None:
+            return (Scope(named.device, named.from_, named.to),)
+        try:
+            return await eraser.scopes_of_session(named.session)
+        except NoSuchSession as error:
+            raise bad_parameters([WrongParameter(parameter="session", reason=str(error))]) from error
 
     @routes.get(
         "/audit",
@@ -70,11 +86,7 @@ def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIR
         """The newest 100, also those of the command line."""
         async with database.reading() as connection:
             items = await audit_queries.newest_erasures(connection)
-        at_work = []
-        for job in eraser.at_work:
-            span = {"device": job.scope.device, "from": job.scope.begin, "to": job.scope.end}
-            rest = {"requested_by": job.who, "rows_removed": job.removed}
-            at_work.append(ErasureAtWork.model_validate({**span, **rest}))
+        at_work = [_at_work(job.named, job.who, job.removed) for job in eraser.at_work]
         return answer(ErasureList(at_work=at_work, failed=eraser.failed, items=items))
 
     @routes.get(
@@ -85,12 +97,13 @@ def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIR
         responses=_READS,
     )
     async def preview(query: Annotated[ErasurePreviewQuery, Query()]) -> Response:
-        """Refused messages of the device count whatever their time: they cannot be trusted to say it."""
-        return answer(ErasePreview(rows=await eraser.count(Scope(query.device, query.from_, query.to))))
+        """Refused messages of the device count whatever their time: they cannot be trusted to say it. Of a session it
+        is what its devices recorded in its time, and the session with its notes and markers."""
+        return answer(ErasePreview(rows=await eraser.count(await scopes_of(query))))
 
     @routes.post(
         "/erasures",
-        summary="Erase what a device recorded in a time, for good",
+        summary="Erase what a device recorded in a time, a study session, or one item, for good",
         status_code=202,
         response_model=ErasureAtWork,
         dependencies=[Depends(json_only), *admin],
@@ -99,10 +112,9 @@ def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIR
     async def erase(request: Request, wish: EraseWish) -> Response:
         """It is carried out in the background; GET /api/v1/erasures shows how far it is and, at the end, the proof.
         This cannot be undone."""
-        scope = Scope(wish.device, wish.from_, wish.to)
-        eraser.ask(scope, who(request))
-        trail.note(request, "ask to erase", str(scope))
-        span = {"device": wish.device, "from": wish.from_, "to": wish.to}
-        return answer(ErasureAtWork.model_validate({**span, "requested_by": who(request), "rows_removed": 0}), 202)
+        scopes = await scopes_of(wish)
+        eraser.ask(scopes, wish, who(request))
+        trail.note(request, "ask to erase", in_words(scopes))
+        return answer(_at_work(wish, who(request), 0), 202)
 
     return routes

@@ -105,9 +105,9 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
         next_page = local(request.query_params.get("next", "/"))
         if page.right is None and identity is not None:
             return RedirectResponse(next_page, status_code=303)
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"named": request.path_params}
         if page.template == "reference.html":
-            more = {"spec": app.openapi(), "contents_of": examples.contents_of, "as_text": examples.as_text}
+            more |= {"spec": app.openapi(), "contents_of": examples.contents_of, "as_text": examples.as_text}
         return drawn(loaded[page], page, identity, next_page=next_page, **more)
 
     def add(page: Page) -> None:

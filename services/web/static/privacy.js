@@ -3,9 +3,17 @@
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
+import { fillSessions } from "./session-choice.js";
 import { dateAndTime, label } from "./words.js";
 
 const LOOK_AGAIN_MS = 2000;
+const KINDS = {
+  detections_days: "Readings are kept",
+  frames_days: "Pictures are kept",
+  dead_letters_days: "Refused messages are kept",
+  audit_days: "The audit log is kept",
+};
+const sessions = new Map(); // names by id
 const byId = (id) => document.getElementById(id);
 
 function fill(list, rows) {
@@ -21,13 +29,15 @@ function fill(list, rows) {
 async function showKept() {
   try {
     const kept = await ask("GET", "/api/v1/retention");
-    const rows = [
+    const days = (count) => (count ? `${count.toLocaleString()} ${count === 1 ? "day" : "days"}` : "for ever");
+    const rows = Object.entries(KINDS).filter(([kind]) => kind in (kept.in_force?.days ?? {})).map(([kind, words]) => [words, days(kept.in_force.days[kind])]);
+    rows.push(
       ["Oldest detection", dateAndTime(kept.oldest_detection, "none")],
       ["Oldest picture", dateAndTime(kept.oldest_frame, "none")],
       ["Last time that something expired", dateAndTime(kept.last?.at ?? null)],
-    ];
-    for (const [name, days] of Object.entries(kept.last?.days ?? {})) rows.push([`${label(name)}, as set then`, days ? String(days) : "for ever"]);
+    );
     fill(byId("kept"), rows);
+    say(byId("kept-when"), kept.in_force ? `As ingest applied it ${dateAndTime(kept.in_force.at)}; it looks every hour.` : "Ingest has not told yet for how long things are kept; it does so when it starts.");
   } catch (error) {
     complain(byId("kept-problem"), error.message);
   }
@@ -36,6 +46,12 @@ async function showKept() {
 const total = (rows) => Object.values(rows ?? {}).reduce((sum, count) => sum + count, 0).toLocaleString();
 const span = (from, to) => `${from ? `from ${dateAndTime(from)} ` : ""}until ${dateAndTime(to, "any time")}`;
 const scope = (item) => (item.item_id ? `Item ${item.item_id}` : `${item.device ?? "Every device"}, ${span(item.from, item.to)}`);
+
+/** What was asked for, as it was named. */
+function named({ device, from, to, session, item }) {
+  if (session) return `Study session ${sessions.get(session) ?? session}, with what its devices recorded`;
+  return scope({ device, from: from ?? null, to, item_id: item });
+}
 
 function entry(title, ...facts) {
   const item = make("li", "entry");
@@ -50,7 +66,7 @@ async function showErasures() {
     const found = await ask("GET", "/api/v1/erasures");
     again = found.at_work.length > 0;
     complain(byId("erasures-problem"), found.failed ? `Not finished: ${found.failed}` : "");
-    const items = found.at_work.map((job) => entry(scope(job), `At work: ${job.rows_removed.toLocaleString()} rows removed so far. Asked for by ${job.requested_by}.`));
+    const items = found.at_work.map((job) => entry(named(job), `At work: ${job.rows_removed.toLocaleString()} rows removed so far. Asked for by ${job.requested_by}.`));
     for (const item of found.items) {
       if (again && !item.finished_at) continue; // told as at work
       const proof = item.finished_at ? `Erased ${dateAndTime(item.finished_at)}: ${total(item.rows_before)} rows before, ${total(item.rows_after)} after.` : "Not finished. Ask for the same again; it goes on where it was.";
@@ -73,16 +89,37 @@ async function nameDevices() {
   }
 }
 
+async function nameSessions() {
+  await fillSessions(byId("session"));
+  for (const { value, text } of byId("session").options) sessions.set(value, text);
+}
+
 const moment = (local) => (local ? new Date(local).toISOString() : null);
 
 showKept();
 if (byId("find")) {
   let wish = null;
-  onSubmit(byId("find"), async ({ device, from, to }) => {
+  const choose = (what) => {
+    byId("what").value = what;
+    for (const { value } of byId("what").options) {
+      const part = byId(`what-${value}`);
+      part.hidden = part.disabled = value !== what; // what is disabled is not sent
+    }
+  };
+  const given = new URLSearchParams(location.search); // as the pages of a session and of a detection lead here
+  for (const what of ["session", "item"]) {
+    if (!given.get(what)) continue;
+    choose(what);
+    if (what === "session") byId(what).append(new Option(given.get(what), given.get(what), true, true));
+    else byId(what).value = given.get(what);
+  }
+  byId("what").addEventListener("change", () => choose(byId("what").value));
+  onSubmit(byId("find"), async ({ what, device, from, to, session, item }) => {
     byId("erase").hidden = true;
-    wish = { device, to: moment(to), ...(from && { from: moment(from) }) };
+    if (what === "device") wish = { device, to: moment(to), ...(from && { from: moment(from) }) };
+    else wish = what === "session" ? { session } : { item: item.trim() };
     const { rows } = await ask("GET", `/api/v1/erasures/preview?${new URLSearchParams(wish)}`);
-    say(byId("erase-what"), `To be erased: ${scope({ from: null, ...wish })}`);
+    say(byId("erase-what"), `To be erased: ${named(wish)}`);
     fill(byId("rows"), Object.entries(rows).map(([table, count]) => [label(table), count.toLocaleString()]));
     byId("erase").hidden = false;
     byId("erase-what").focus();
@@ -95,8 +132,10 @@ if (byId("find")) {
     byId("erase").reset();
     byId("erase").hidden = true;
     byId("find").reset();
+    choose("device");
     await showErasures();
   });
   nameDevices();
+  nameSessions();
   showErasures();
 }
