@@ -267,7 +267,10 @@ class Status(Versioned):
     at: Timestamp
     problems: tuple[Problem, ...] = Field(default=(), max_length=16)
     values: dict[Name, StatusValue] = Field(
-        default_factory=dict, max_length=64, description="counters and readings by name"
+        default_factory=dict,
+        max_length=64,
+        description="counters and readings by name. The classifier's `temperature_c` is that of the hottest part, null "
+        "where the system tells of none",
     )
 
 
