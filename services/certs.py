@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.private_files import PRIVATE, PUBLIC, private_folder, replace_file
 from shared.errors import EmotionEdgeError
+from shared.paths import unusable
 
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 397
@@ -305,14 +306,14 @@ def _read(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise CertificateError(f"{path} cannot be read as a certificate ({error}); expected a PEM file") from None
+        raise CertificateError(unusable(path, error, "expected a certificate as a PEM file")) from None
 
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        raise CertificateError(f"{path} cannot be read as a private key ({error}); expected a PEM file") from None
+        raise CertificateError(unusable(path, error, "expected a private key as a PEM file")) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError(f"{path} holds another kind of key than EC; expected one that `certs make` wrote")
     return key

@@ -20,6 +20,7 @@ from typing import Final
 from services.private_files import private_folder, replace_file
 from shared.errors import EmotionEdgeError
 from shared.messages import DEVICE_PATTERN
+from shared.paths import unusable
 
 SERVICES: Final = ("ingest", "web")
 """The cloud's services that log in. Their user names begin with an underscore, which no device's can."""
@@ -258,8 +259,9 @@ def reload_broker(pid_file: Path) -> None:
             raise DeviceError(f"{pid_file} names process {pid}, which is {program}, not mosquitto; nothing was done")
         os.kill(pid, signal.SIGHUP)
     except (OSError, ValueError) as error:
+        why = unusable(pid_file, error, "expected the number of a process")
         raise DeviceError(
-            f"the broker of {pid_file} cannot be told ({error}); send it SIGHUP, or it reads the change at its next "
+            f"the broker cannot be told: {why.rstrip('.')}. Send it SIGHUP, or it reads the change at its next "
             "start only"
         ) from None
 

@@ -5,7 +5,8 @@ Each service is imported by its own command, so that an image holds only what it
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from shared.errors import EmotionEdgeError
+from shared.paths import in_words
 from shared.runner import run_service
 from shared.settings import ServiceSettings, load
 
@@ -48,23 +50,26 @@ _RELOAD = "Have the broker read it: send it SIGHUP (`docker compose kill -s HUP 
 
 
 def _serve(service: str, settings: type[ServiceSettings], run: Callable[[Any], Coroutine[Any, Any, None]]) -> NoReturn:
-    try:
+    with _told(service):
         loaded = load(settings)
-    except EmotionEdgeError as error:
-        _fail(service, error)
     sys.exit(run_service(service, loaded.log, lambda: run(loaded)))
 
 
-def _fail(command: str, error: EmotionEdgeError) -> NoReturn:
-    print(f"emotion-edge {command}: {error}", file=sys.stderr)
-    sys.exit(1)
-
-
-def _tell(command: str, run: Callable[[], None]) -> None:
+@contextmanager
+def _told(command: str) -> Iterator[None]:
+    """Ends the program with one line where `command` meets what its user can mend."""
     try:
-        run()
+        yield
     except EmotionEdgeError as error:
-        _fail(command, error)
+        text = str(error)
+    except OSError as error:
+        if error.filename is None:  # not of a file: nobody foresaw it
+            raise
+        text = in_words(error)
+    else:
+        return
+    print(f"emotion-edge {command}: {text}", file=sys.stderr)
+    sys.exit(1)
 
 
 @app.command()
@@ -120,7 +125,8 @@ def pause() -> None:
     """On the device: stop its camera, until `emotion-edge resume` is given here. Nothing from afar undoes it."""
     from services.pause import run_pause
 
-    _tell("pause", lambda: run_pause(pause=True))
+    with _told("pause"):
+        run_pause(pause=True)
 
 
 @app.command()
@@ -128,7 +134,8 @@ def resume() -> None:
     """On the device: lift the pause that was set here."""
     from services.pause import run_pause
 
-    _tell("resume", lambda: run_pause(pause=False))
+    with _told("resume"):
+        run_pause(pause=False)
 
 
 @app.command()
@@ -136,7 +143,8 @@ def retention() -> None:
     """Drop what has been kept for long enough, once; ingest does it by itself every hour."""
     from services.privacy import run_retention
 
-    _tell("retention", run_retention)
+    with _told("retention"):
+        run_retention()
 
 
 @app.command()
@@ -151,7 +159,8 @@ def erase(
     """Erase records, and what was made of them, for good, and show that nothing is left."""
     from services.privacy import run_erase
 
-    _tell("erase", lambda: run_erase(device=device, begin=begin, end=end, item=item, session=session, yes=yes))
+    with _told("erase"):
+        run_erase(device=device, begin=begin, end=end, item=item, session=session, yes=yes)
 
 
 @app.command()
@@ -163,7 +172,8 @@ def export(
     """Write a dataset of labelled faces as one file; given again after it was cut off, it goes on."""
     from services.export import run_export
 
-    _tell("export", lambda: run_export(dataset=dataset, form=form, out=out))
+    with _told("export"):
+        run_export(dataset=dataset, form=form, out=out)
 
 
 @app.command()
@@ -174,7 +184,8 @@ def audit(
     """Print who saw, paused or erased what."""
     from services.privacy import run_audit
 
-    _tell("audit", lambda: run_audit(limit=limit, action=action))
+    with _told("audit"):
+        run_audit(limit=limit, action=action)
 
 
 @app.command()
@@ -188,10 +199,8 @@ def doctor(
     """Say what is wrong here, and the command that mends it. Changes nothing; the exit code is 1 at a problem."""
     from services.doctor.main import run_doctor
 
-    try:
+    with _told("doctor"):
         status = run_doctor(service or (), as_json=as_json)
-    except EmotionEdgeError as error:
-        _fail("doctor", error)
     sys.stdout.flush()
     # Not sys.exit: that waits for threads of the resolver or a driver, which may never answer.
     os._exit(status)
@@ -209,10 +218,8 @@ def demo(
     """Run everything on this machine: broker, database and all services in one process."""
     from services.demo import run_demo
 
-    try:
+    with _told("demo"):
         sys.exit(run_demo(source=source, port=port, data=data))
-    except EmotionEdgeError as error:
-        _fail("demo", error)
 
 
 @app.command()
@@ -224,10 +231,8 @@ def analyze(
     """Read a video file: its detections as CSV and JSON Lines, and an annotated video. Needs no servers."""
     from services.analyze import run_analyze
 
-    try:
+    with _told("analyze"):
         run_analyze(video, out, annotated=annotated)
-    except EmotionEdgeError as error:
-        _fail("analyze", error)
 
 
 @models.command("fetch")
@@ -236,10 +241,8 @@ def models_fetch() -> None:
     from services.classifier.fetch import fetch_detector
     from services.classifier.settings import ClassifierSettings
 
-    try:
+    with _told("models fetch"):
         path = fetch_detector(load(ClassifierSettings).models_dir)
-    except EmotionEdgeError as error:
-        _fail("models fetch", error)
     print(f"Face detector: {path}")
 
 
@@ -252,10 +255,8 @@ def certs_make(
     """Make the authority, where there is none, and the broker's certificate."""
     from services.certs import Certificates
 
-    try:
+    with _told("certs make"):
         Certificates(folder).make(name, days)
-    except EmotionEdgeError as error:
-        _fail("certs make", error)
     print(f"The broker's files: {folder / 'broker'}")
     print(f"Devices and services trust it by {folder / 'broker' / 'ca.pem'}, which is no secret.")
     print(f"Keep {folder / 'authority' / 'ca.key'} to yourself, with a backup: it signs the next certificates.")
@@ -270,10 +271,8 @@ def certs_client(
     """Make a client's certificate, for a broker that asks for one (mutual TLS)."""
     from services.certs import Certificates
 
-    try:
+    with _told("certs client"):
         made = Certificates(folder).add_client(name, days)
-    except EmotionEdgeError as error:
-        _fail("certs client", error)
     print(f"For {name}: {made}")
 
 
@@ -290,13 +289,11 @@ def certs_renew(
     from services.certs import Certificates
     from services.device import reload_broker
 
-    try:
+    with _told("certs renew"):
         for path in Certificates(folder).renew(name or (), days):
             print(f"Renewed: {path}")
         if pid_file is not None:
             reload_broker(pid_file)
-    except EmotionEdgeError as error:
-        _fail("certs renew", error)
     if pid_file is None:
         print(_RELOAD)
 
@@ -307,10 +304,8 @@ def certs_show(folder: SecretsFolder = _SECRETS) -> None:
     from services.certs import Certificates
 
     now = datetime.now(UTC)
-    try:
+    with _told("certs show"):
         shown = Certificates(folder, now).show()
-    except EmotionEdgeError as error:
-        _fail("certs show", error)
     for one in shown:
         names = f" ({', '.join(one.names)})" if one.names else ""
         print(f"{one.what}{names}: valid until {one.expires:%Y-%m-%d}, {one.days_left(now)} days")
@@ -334,7 +329,7 @@ def device_add(
     """Let a device log in. Its password is shown here, once, or written to the file."""
     from services.device import PasswordFile, add_device, reload_broker, trusted_authority
 
-    try:
+    with _told("device add"):
         ca = trusted_authority(folder / "broker" / "ca.pem", ca_file)
         text = add_device(PasswordFile(_passwords(folder)), name, env_file, host=host, port=port, ca=ca)
         if env_file is None:
@@ -343,8 +338,6 @@ def device_add(
             print(f"Settings with the password: {env_file}. Bring it to the device.")
         if pid_file is not None:
             reload_broker(pid_file)
-    except EmotionEdgeError as error:
-        _fail("device add", error)
     if pid_file is None:
         print(_RELOAD, file=sys.stderr)
 
@@ -354,10 +347,8 @@ def device_list(folder: SecretsFolder = _SECRETS) -> None:
     """Name the devices that may log in."""
     from services.device import PasswordFile
 
-    try:
+    with _told("device list"):
         names = PasswordFile(_passwords(folder)).devices()
-    except EmotionEdgeError as error:
-        _fail("device list", error)
     print("\n".join(names) if names else "No device may log in yet; `emotion-edge device add NAME` lets one in.")
 
 
@@ -370,12 +361,10 @@ def device_remove(
     """Let a device log in no more. When the broker reloads, it also ends the session that the device has."""
     from services.device import PasswordFile, checked_name, reload_broker
 
-    try:
+    with _told("device remove"):
         PasswordFile(_passwords(folder)).remove(checked_name(name))
         if pid_file is not None:
             reload_broker(pid_file)
-    except EmotionEdgeError as error:
-        _fail("device remove", error)
     print(f"{name} may log in no more." if pid_file else f"{name} is removed, and still logged in. {_RELOAD}")
 
 
@@ -390,12 +379,10 @@ def device_services(
     """Give ingest and web new passwords of their own, written to FOLDER/ingest.env and FOLDER/web.env."""
     from services.device import PasswordFile, add_services, reload_broker
 
-    try:
+    with _told("device services"):
         written = add_services(PasswordFile(_passwords(folder)), folder, host=host, port=port, ca_file=ca_file)
         if pid_file is not None:
             reload_broker(pid_file)
-    except EmotionEdgeError as error:
-        _fail("device services", error)
     print("Settings with the passwords: " + ", ".join(str(path) for path in written))
     if pid_file is None:
         print(_RELOAD)
@@ -410,10 +397,8 @@ def user_add(
     from services.people import add_user
     from services.web.accounts.passwords import TEMPORARY_DAYS
 
-    try:
+    with _told("user add"):
         password = add_user(name, role)
-    except EmotionEdgeError as error:
-        _fail("user add", error)
     print(f"Within {TEMPORARY_DAYS} days {name} may log in as {role} with the password {password}")
 
 
@@ -423,10 +408,8 @@ def user_reset(name: Annotated[str, typer.Argument(help="whose password is forgo
     from services.people import reset_user
     from services.web.accounts.passwords import TEMPORARY_DAYS
 
-    try:
+    with _told("user reset"):
         password = reset_user(name)
-    except EmotionEdgeError as error:
-        _fail("user reset", error)
     print(f"Within {TEMPORARY_DAYS} days {name} may log in with the password {password}")
 
 
@@ -435,10 +418,8 @@ def user_list() -> None:
     """Name everybody who may log in, with their role."""
     from services.people import list_users
 
-    try:
+    with _told("user list"):
         lines = list_users()
-    except EmotionEdgeError as error:
-        _fail("user list", error)
     print(
         "\n".join(lines) if lines else "Nobody may log in yet; `emotion-edge user add NAME --role admin` lets one in."
     )

@@ -23,6 +23,7 @@ from shared import logs
 from shared.backoff import Backoff
 from shared.broker_trouble import EXPIRES_SOON, expiry, is_login_refusal, login_refusal, tls_refusal
 from shared.errors import EmotionEdgeError, SettingsError
+from shared.paths import in_words, read_bytes
 from shared.settings import MqttSettings
 
 Handler = Callable[[str, bytes], None]
@@ -67,14 +68,17 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     if not settings.tls:
         return None
     try:
+        for file in filter(None, (settings.ca_file, settings.cert_file, settings.key_file)):
+            read_bytes(file)  # since OpenSSL does not say which of them it cannot open
         authority = base64.b64decode(settings.ca, validate=True) if settings.ca else None
         context = ssl.create_default_context(cafile=settings.ca_file, cadata=authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.cert_file:
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, binascii.Error) as error:  # of which ssl.SSLError is one
+        why = in_words(error).rstrip(".") if isinstance(error, OSError) and error.filename is not None else error
         raise SettingsError(
-            f"TLS files for broker {settings.host} cannot be used ({error}); "
+            f"TLS files for broker {settings.host} cannot be used ({why}); "
             "expected readable PEM files in ca_file, cert_file and key_file, or the authority itself in ca"
         ) from None
     return context

@@ -1,11 +1,13 @@
 """Writes CycloneDX bills of materials, one for each requirements file and one for the page: `tools.sbom FOLDER`."""
 
+import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 from services.web.assets import npm_command
+from shared.paths import in_words
 from tools.audit import REQUIREMENTS, ROOT
 
 
@@ -31,7 +33,23 @@ def write_page(folder: Path) -> Path:
     return made
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.sbom", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where to write them")
+    folder: Path = parser.parse_args(argv).folder
+    try:
+        for pins in sorted(REQUIREMENTS.glob("*.txt")):
+            print(write(pins, folder))
+        print(write_page(folder))
+    except OSError as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:  # which has told why on standard error
+        print(f"error: {error.cmd[0]} ended with status {error.returncode}; see above.", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    for pins in sorted(REQUIREMENTS.glob("*.txt")):
-        print(write(pins, Path(sys.argv[1])))
-    print(write_page(Path(sys.argv[1])))
+    sys.exit(main())

@@ -43,7 +43,8 @@ def fetch_detector(
     try:
         data = _download(url, progress)
     except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        inner = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = (inner.strerror if isinstance(inner, OSError) else None) or inner
         raise ModelError(
             f"cannot fetch the face detector from {url} ({reason}); check the connection to the internet and try "
             f"again, {by_hand}"

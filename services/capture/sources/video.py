@@ -220,12 +220,14 @@ def _check_file(path: Path) -> None:
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SourceTrouble(
             f"There is no file {path}",
             "the path is wrong, or its drive is not there",
             "Give a file that exists; in a container, mount its folder",
         ) from None
+    except IsADirectoryError:
+        raise SourceTrouble(f"{path} is a folder", "a video file was asked for", "Name a file in it") from None
     except OSError as error:
         raise SourceTrouble(
             f"The file {path} cannot be opened", error.strerror or str(error), "Check its permissions"
