@@ -21,7 +21,7 @@ from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
-from services.web.rate import Allowance, LimitRequests
+from services.web.rate import CredentialOf, LimitRequests, nobody_is_known
 from services.web.routes import accounts as account_routes
 from services.web.routes import (
     audit,
@@ -94,15 +94,19 @@ class SecurityHeaders:
 class WebApp(FastAPI):
     """FastAPI whose OpenAPI document knows the one shape of errors, and whose every answer is guarded."""
 
-    def __init__(self, *, allowed_hosts: frozenset[str], allowance: Allowance, **more: Any) -> None:
+    def __init__(
+        self, *, allowed_hosts: frozenset[str], requests_per_s: float, credential_of: CredentialOf, **more: Any
+    ) -> None:
         super().__init__(**more)
         self._allowed_hosts = allowed_hosts
-        self._allowance = allowance
+        self._requests_per_s = requests_per_s
+        self._credential_of = credential_of
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
         answering = problems.TooLongAsProblem(super().build_middleware_stack())
-        return SecurityHeaders(OwnPagesOnly(LimitRequests(answering, self._allowance), self._allowed_hosts))
+        limited = LimitRequests(answering, self._requests_per_s, self._credential_of)
+        return SecurityHeaders(OwnPagesOnly(limited, self._allowed_hosts))
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made at first use."""
@@ -136,6 +140,7 @@ def create_app(
     readiness: Readiness,
     max_viewers: int,
     requests_per_s: float,
+    credential_of: CredentialOf = nobody_is_known,
     jobs: Jobs | None = None,
     exports_bytes: int = 0,
     allowed_hosts: frozenset[str] = frozenset(),
@@ -143,7 +148,8 @@ def create_app(
     """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
     app = WebApp(
         allowed_hosts=allowed_hosts,
-        allowance=Allowance(requests_per_s),
+        requests_per_s=requests_per_s,
+        credential_of=credential_of,
         title="Emotion at the Edge",
         version="1",
         description="What was read in the faces that cameras saw: how they look, never how somebody is. "

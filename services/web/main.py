@@ -20,6 +20,7 @@ from services.web.feed import Feed
 from services.web.gate import Gate, Identify, anybody, anybody_here
 from services.web.hub import Hub
 from services.web.lease import WatchLease
+from services.web.rate import Allowance, CredentialOf, nobody_is_known
 from services.web.settings import WebSettings
 from services.web.trail import Save, Trail, to_log
 from shared import logs
@@ -66,6 +67,7 @@ async def run(settings: WebSettings) -> None:
         eraser: Eraser | None = None
         passwords = Passwords()
         stack.callback(passwords.close)
+        credential_of: CredentialOf = nobody_is_known
         identify: Identify = anybody if settings.login == "off" or settings.role == "edge" else anybody_here
         jobs: Jobs | None = None
         save: Save = to_log
@@ -74,7 +76,8 @@ async def run(settings: WebSettings) -> None:
             stack.push_async_callback(engine.dispose)
             database = Database(engine)
             save = database.write_audit
-            doorkeeper = Doorkeeper(database, timedelta(hours=settings.login_idle_h))
+            lookups = Allowance(settings.requests_per_s)
+            doorkeeper = Doorkeeper(database, timedelta(hours=settings.login_idle_h), lookups)
             # Counting and removing take the time that they take.
             patient = create_engine(
                 settings.database.model_copy(update={"pool_size": 2}),
@@ -91,6 +94,7 @@ async def run(settings: WebSettings) -> None:
             )
             if settings.login_required:
                 identify = doorkeeper
+                credential_of = doorkeeper.credential_of
             elif not settings.on_loopback:
                 log.warning(
                     "nobody has to log in: whoever reaches this address sees faces and may change everything",
@@ -126,6 +130,7 @@ async def run(settings: WebSettings) -> None:
             readiness=missing,
             max_viewers=settings.max_viewers,
             requests_per_s=settings.requests_per_s,
+            credential_of=credential_of,
             jobs=jobs,
             exports_bytes=int(settings.exports_gb * 1e9),
             allowed_hosts=settings.host_names,

@@ -1,6 +1,6 @@
 """A program that asks without end is slowed down, so that it takes nothing from the others."""
 
-import hashlib
+import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -55,40 +54,98 @@ class Allowance:
         bucket.left -= 1
         return 0.0
 
+    def give_back(self, asker: str) -> None:
+        """The last request that was counted is not this asker's after all."""
+        bucket = self._buckets.get(asker)
+        if bucket is not None:
+            bucket.left = min(self._full, bucket.left + 1)
 
-def asker_of(scope: Scope) -> str:
-    """Whose allowance a request takes from: that of its key or login, else of its address.
 
-    Kept as a digest, so that no key lies in memory for longer than its request.
-    """
-    headers = Headers(scope=scope)
-    known = headers.get("authorization") or headers.get("cookie")
-    if known:
-        return hashlib.sha256(known.encode()).hexdigest()
+def address_of(scope: Scope) -> str:
+    """From where a request comes; of IPv6 the network, for its owner has all 2^64 addresses in it."""
     client = scope.get("client")
-    return client[0] if client else "unknown"
+    if client is None:
+        return "unknown"
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return str(client[0])  # a test's client or a socket's path
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def too_many(wait_s: float, detail: str, next_step: str) -> ApiProblem:
+    """429 with the seconds after which to come again."""
+    return ApiProblem(
+        429,
+        "too-many-requests",
+        "Too many requests",
+        detail,
+        f"Wait as long as Retry-After says. {next_step}",
+        headers={"Retry-After": str(math.ceil(wait_s))},
+    )
+
+
+CredentialOf = Callable[[Request], str | None]
+"""Names the login or key that a request sends, where it is known to be somebody's; never waits. None: whatever else was
+sent, which anybody can make up."""
+
+
+def nobody_is_known(_: Request) -> None:
+    """The `CredentialOf` of a service where nobody logs in."""
 
 
 class LimitRequests:
-    """Answers 429 on the REST interface to who asks more often than allowed."""
+    """Answers 429 on the REST interface to who asks more often than allowed.
 
-    def __init__(self, app: ASGIApp, allowance: Allowance) -> None:
+    Each login and key that is somebody's has an allowance of its own, so that people behind one address do not limit
+    each other. All else counts by address, for what a request says of itself is made up as easily as it is sent.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        per_s: float,
+        credential_of: CredentialOf = nobody_is_known,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
-        self._allowance = allowance
+        self._credential_of = credential_of
+        # Apart, so that however many addresses there are, they push out no login or key.
+        self._credentials = Allowance(per_s, clock)
+        self._addresses = Allowance(per_s, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        wait_s = 0.0
-        if scope["type"] == "http" and scope["path"].startswith(_LIMITED):
-            wait_s = self._allowance.take(asker_of(scope))
-        if wait_s == 0:
+        if scope["type"] != "http" or not scope["path"].startswith(_LIMITED):
             await self._app(scope, receive, send)
             return
-        problem = ApiProblem(
-            429,
-            "too-many-requests",
-            "Too many requests",
-            "More requests came with this key or from this address than one may make.",
-            "Wait as long as Retry-After says, ask for larger pages, or raise EMOTION_REQUESTS_PER_S.",
-            headers={"Retry-After": str(math.ceil(wait_s))},
-        )
-        await problem.response(Request(scope))(scope, receive, send)
+        request = Request(scope)
+        credential = self._credential_of(request)
+        address = address_of(scope)
+        wait_s = self._addresses.take(address) if credential is None else self._credentials.take(credential)
+        if wait_s > 0:
+            problem = _of_address(wait_s) if credential is None else _of_credential(wait_s)
+            await problem.response(request)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+        if credential is None and self._credential_of(request) is not None:
+            self._addresses.give_back(address)  # it was looked up meanwhile, and is somebody's
+
+
+def _of_credential(wait_s: float) -> ApiProblem:
+    return too_many(
+        wait_s,
+        "More requests came with this login or key than one may make.",
+        "Ask for larger pages, or raise EMOTION_REQUESTS_PER_S.",
+    )
+
+
+def _of_address(wait_s: float) -> ApiProblem:
+    return too_many(
+        wait_s,
+        "More requests came from this address, without a login or key that is known, than one may make.",
+        "Log in or send a key, which count by themselves, or raise EMOTION_REQUESTS_PER_S.",
+    )

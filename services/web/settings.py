@@ -62,8 +62,8 @@ class WebSettings(ServiceSettings):
         default=200.0,
         gt=0,
         le=100_000,
-        description="requests a second that one key, login or address may make over REST; "
-        "ten seconds of it can be saved up",
+        description="requests a second that one login or key may make over REST, and one address with all that is "
+        "neither; ten seconds of it can be saved up",
     )
 
     @field_validator("login")

@@ -11,6 +11,7 @@ from services.web.accounts.logins import LoggedIn, Logins, Refused
 from services.web.accounts.schemas import LoggedOut, LoginAttempt, LogOut, Me, PasswordChange
 from services.web.gate import RIGHTS, Gate, Identity
 from services.web.problems import ApiProblem, responses
+from services.web.rate import address_of
 from services.web.routes.control import json_only
 from services.web.trail import Trail
 
@@ -53,8 +54,7 @@ def router(logins: Logins, trail: Trail, gate: Gate) -> APIRouter:
     )
     async def log_in(request: Request, attempt: LoginAttempt) -> Response:
         """Programs need no login: they send a key's token with each request. Whoever tries too often has to wait."""
-        address = request.client.host if request.client is not None else ""
-        found = await logins.log_in(attempt.name, attempt.password.get_secret_value(), address)
+        found = await logins.log_in(attempt.name, attempt.password.get_secret_value(), address_of(request.scope))
         if isinstance(found, Refused):
             # Not what was typed: that may be a password in the wrong field.
             whom = f"person {attempt.name}" if found.known else "somebody unknown"

@@ -25,6 +25,7 @@ from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.gate import RIGHTS_OF_ROLE, Gate, Identity, Need
 from services.web.hub import Hub
+from services.web.rate import Allowance
 from services.web.routes.pages import PAGES
 from services.web.trail import Trail
 from shared.db.audit import Entry
@@ -54,7 +55,7 @@ def routes_and_client() -> Iterator[tuple[Sequence[BaseRoute], httpx.AsyncClient
     engine = create_engine(DatabaseSettings(url=SecretStr("postgresql://nobody@127.0.0.1:1/none")))
     database = Database(engine)
     passwords = Passwords()
-    doorkeeper = Doorkeeper(database, timedelta(hours=1))
+    doorkeeper = Doorkeeper(database, timedelta(hours=1), Allowance(1000))
 
     async def set_paused(_device: str, _paused: bool) -> None: ...
 

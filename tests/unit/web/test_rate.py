@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import services.web.rate
-from services.web.rate import Allowance, LimitRequests
+from services.web.rate import Allowance, LimitRequests, address_of
 from tests.support.web import check_problem
 
 
@@ -61,7 +61,11 @@ async def test_who_asks_without_end_is_told_to_wait_and_pages_and_others_are_not
         return PlainTextResponse("here")
 
     inner = Starlette(routes=[Route("/api/v1/x", answer), Route("/", answer)])
-    transport = httpx.ASGITransport(LimitRequests(inner, Allowance(1, Clock())))
+
+    def credential_of(request: Request) -> str | None:
+        return request.headers.get("x-known")
+
+    transport = httpx.ASGITransport(LimitRequests(inner, 1, credential_of, Clock()))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for _ in range(10):
             assert (await client.get("/api/v1/x")).status_code == 200
@@ -69,4 +73,41 @@ async def test_who_asks_without_end_is_told_to_wait_and_pages_and_others_are_not
         check_problem(refused, 429, "too-many-requests")
         assert refused.headers["retry-after"] == "1"
         assert (await client.get("/")).status_code == 200
-        assert (await client.get("/api/v1/x", headers={"Authorization": "Bearer other"})).status_code == 200
+        assert (await client.get("/api/v1/x", headers={"X-Known": "anna"})).status_code == 200
+        for header in ("Authorization", "Cookie"):
+            made_up = await client.get("/api/v1/x", headers={header: "Bearer other"})
+            check_problem(made_up, 429, "too-many-requests")
+
+
+async def test_who_is_found_to_be_known_takes_nothing_from_their_address() -> None:
+    known: set[str] = set()
+
+    async def answer(request: Request) -> PlainTextResponse:
+        known.add(request.headers["x-name"])
+        return PlainTextResponse("here")
+
+    def credential_of(request: Request) -> str | None:
+        name = request.headers.get("x-name")
+        return name if name in known else None
+
+    inner = Starlette(routes=[Route("/api/v1/x", answer)])
+    transport = httpx.ASGITransport(LimitRequests(inner, 1, credential_of, Clock()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for number in range(50):
+            assert (await client.get("/api/v1/x", headers={"X-Name": str(number)})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        (("192.0.2.7", 5000), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 5000), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 5000), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2::9", 5001), "2001:db8:1:2::/64"),
+        (("2001:db8:1:3::9", 5001), "2001:db8:1:3::/64"),
+        (("testclient", 5000), "testclient"),
+        (None, "unknown"),
+    ],
+)
+def test_an_address_is_that_of_who_can_change_it_at_will(client: tuple[str, int] | None, address: str) -> None:
+    assert address_of({"type": "http", "client": client}) == address
