@@ -46,7 +46,8 @@ async def run(settings: CaptureSettings, *, open_source: Opener = open_source) -
     measure_links(metrics, {"edge": link})
     opening: OpenSource = functools.partial(open_source, spec, settings)
     if spec.kind == "browser":
-        inbox = browser.Inbox()
+        loop = asyncio.get_running_loop()
+        inbox = browser.Inbox(functools.partial(loop.call_soon_threadsafe, report.count, "dropped"))
         link.subscribe(topics.browser(settings.device), inbox.on_picture)
         opening = functools.partial(browser.BrowserSource, inbox)
         settings = settings.model_copy(update={"stall_s": browser.STALL_S})

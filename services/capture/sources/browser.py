@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from services.capture.frames import Reading
@@ -16,17 +17,18 @@ _WAITING: Final = 2
 class Inbox:
     """The newest pictures on their way from the loop to the reading thread. One that waits too long is dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_dropped: Callable[[], object]) -> None:
+        """`on_dropped` is told of each that is, from any thread."""
         self._queue: queue.Queue[bytes | None] = queue.Queue(_WAITING)
         self._lock = threading.Lock()
-        self.dropped = 0
+        self._on_dropped = on_dropped
 
     def put(self, picture: bytes | None) -> None:
         """Add a picture in place of the oldest where there are enough; None wakes who waits. Never blocks."""
         with self._lock:
             if self._queue.full():
                 self._queue.get_nowait()
-                self.dropped += 1
+                self._on_dropped()
             self._queue.put_nowait(picture)
 
     def on_picture(self, _topic: str, payload: bytes) -> None:
@@ -38,7 +40,7 @@ class Inbox:
         with self._lock:
             while not self._queue.empty():
                 if self._queue.get_nowait() is not None:
-                    self.dropped += 1
+                    self._on_dropped()
 
     def get(self) -> bytes | None:
         """The next picture; waits for it."""
