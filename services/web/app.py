@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.web import examples, problems
+from services.web import examples, openapi, problems
 from services.web.accounts.accounts import Accounts
 from services.web.database import Database, DatabaseUnavailable, problem_of
 from services.web.datasets.jobs import Jobs
@@ -95,12 +95,19 @@ class WebApp(FastAPI):
     """FastAPI whose OpenAPI document knows the one shape of errors, and whose every answer is guarded."""
 
     def __init__(
-        self, *, allowed_hosts: frozenset[str], requests_per_s: float, credential_of: CredentialOf, **more: Any
+        self,
+        *,
+        allowed_hosts: frozenset[str],
+        requests_per_s: float,
+        credential_of: CredentialOf,
+        login_required: bool,
+        **more: Any,
     ) -> None:
         super().__init__(**more)
         self._allowed_hosts = allowed_hosts
         self._requests_per_s = requests_per_s
         self._credential_of = credential_of
+        self._login_required = login_required
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
@@ -113,6 +120,7 @@ class WebApp(FastAPI):
         if self.openapi_schema is None:
             spec = super().openapi()
             problems.describe(spec)
+            openapi.complete(spec, login_required=self._login_required)
             examples.add(spec)
         return super().openapi()
 
@@ -150,6 +158,7 @@ def create_app(
         allowed_hosts=allowed_hosts,
         requests_per_s=requests_per_s,
         credential_of=credential_of,
+        login_required=accounts is not None and accounts.logins.required,
         title="Emotion at the Edge",
         version="1",
         description="What was read in the faces that cameras saw: how they look, never how somebody is. "

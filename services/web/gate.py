@@ -3,11 +3,13 @@
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
-from fastapi import Depends
+from fastapi import Depends, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from starlette.requests import Request
 
+from services.web.accounts import cookies
 from services.web.database import DatabaseUnavailable
 from services.web.problems import ApiProblem
 
@@ -25,6 +27,21 @@ RIGHTS_OF_ROLE: Final[dict[str, frozenset[Right]]] = {
     "researcher": frozenset(RIGHTS[:3]),
     "admin": frozenset(RIGHTS),
 }
+
+# For the OpenAPI document alone: who asks is for an `Identify` to say.
+_KEY: Final = HTTPBearer(
+    scheme_name="key",
+    auto_error=False,
+    description="For programs: a token made on the page Keys or by POST /api/v1/tokens, as `Bearer ee_…`. It may do "
+    "what both its scopes and its owner's role allow.",
+)
+_LOGIN: Final = APIKeyCookie(
+    name=cookies.NAME,
+    scheme_name="login",
+    auto_error=False,
+    description="For browsers: the cookie that POST /api/v1/login gives. Over HTTPS its name is "
+    f"`{cookies.BOUND_NAME}`.",
+)
 
 HERE: Final = "somebody at this machine"
 
@@ -120,7 +137,13 @@ class Gate:
             ApiProblem: 401 where nobody is known, 403 where they may not.
         """
 
-        async def let_in(request: Request) -> Identity:
+        rights = [] if need == "login" else [need]
+
+        async def let_in(
+            request: Request,
+            _key: Annotated[object, Security(_KEY, scopes=rights)] = None,
+            _login: Annotated[object, Security(_LOGIN, scopes=rights)] = None,
+        ) -> Identity:
             identity = await self.identity(request)
             if identity is None:
                 raise ApiProblem(

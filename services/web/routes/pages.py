@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, Template
 
-from services.web import examples
+from services.web import examples, openapi
 from services.web.database import DatabaseUnavailable, problem_of
 from services.web.gate import Gate, Identity, Need
 from services.web.problems import ApiProblem
@@ -107,7 +107,13 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
             return RedirectResponse(next_page, status_code=303)
         more: dict[str, Any] = {"named": request.path_params}
         if page.template == "reference.html":
-            more |= {"spec": app.openapi(), "contents_of": examples.contents_of, "as_text": examples.as_text}
+            more |= {
+                "spec": app.openapi(),
+                "contents_of": examples.contents_of,
+                "as_text": examples.as_text,
+                "rights_of": openapi.rights_of,
+                "login_required": openapi.is_login_required(app.openapi()),
+            }
         return drawn(loaded[page], page, identity, next_page=next_page, **more)
 
     def add(page: Page) -> None:
@@ -119,7 +125,7 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
         add(page)
 
     @routes.get("/api/v1/openapi.json", dependencies=[gate.guard("view")])
-    async def openapi() -> Response:
+    async def document() -> Response:
         return JSONResponse(app.openapi())
 
     return routes
