@@ -80,7 +80,7 @@ class Trail:
 
         Args:
             request: whose it is.
-            action: view, watch, pause, resume.
+            action: view, watch, pause; docs/privacy.md has them all.
             what: the thing, or the kind of things.
             item: which of them.
             detail: what else matters, as JSON; lines that differ in it stay apart.

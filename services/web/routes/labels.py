@@ -56,6 +56,11 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/labels", tags=["labels"])
     view, label = gate.guard("view"), Depends(gate.needs("label"))
 
+    def note(request: Request, action: str, event_id: UUID, face_index: int, identity: Identity, labeller: str) -> None:
+        # Never the label: it says something of a face, and would outlive that face's erasure in the log.
+        whose = None if identity.user_id is not None else {"labeller": labeller}
+        trail.note(request, action, "votes on faces", item=f"{event_id}/{face_index}", detail=whose)
+
     @routes.get("/queue", summary="The next faces to label", responses=_READ)
     async def queue(
         request: Request, query: Annotated[QueueQuery, Query()], identity: Annotated[Identity, label]
@@ -84,7 +89,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
         dependencies=[Depends(json_only)],
         responses=responses(400, 401, 403, 404, 410, 413, 415, 422, 503),
     )
-    async def vote(new: NewVote, identity: Annotated[Identity, label]) -> VoteTaken:
+    async def vote(request: Request, new: NewVote, identity: Annotated[Identity, label]) -> VoteTaken:
         """May be sent again, with another label as well: the last one counts. 404 and 410: the face or its picture was
         erased or has expired; go on with the next."""
         labeller = _labeller(identity, new.labeller)
@@ -108,6 +113,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
                 new.model_dump() | {"labeller": labeller, "captured_at": found.captured_at, "device": found.device},
             )
             others = await label_queries.others(connection, kept)
+        note(request, "vote", kept.event_id, kept.face_index, identity, labeller)
         face = found.face
         guess = Guess(dominant_emotion=face.dominant_emotion, confidence=face.confidence, words=detection_words(face))
         return VoteTaken.model_validate({"vote": kept, "guess": guess, "others": others})
@@ -119,6 +125,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
         responses=responses(401, 403, 404, 422, 503),
     )
     async def undo(
+        request: Request,
         event_id: Annotated[UUID, Path()],
         face_index: Annotated[FaceIndex, Path()],
         identity: Annotated[Identity, label],
@@ -132,6 +139,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
                 f"There is no vote of {mine} on face {face_index} of {event_id}.",
                 "It was taken back already, or went with its face.",
             )
+        note(request, "take back", event_id, face_index, identity, mine)
         return Response(status_code=204)
 
     @routes.get("", summary="Votes, those on the newest faces first", dependencies=[view], responses=_READ)

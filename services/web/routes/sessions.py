@@ -40,6 +40,8 @@ CSV_ROWS: Final = 2000
 _READ: Final = responses(401, 403, 404, 422, 503)
 _CHANGE: Final = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 _DELETE: Final = responses(401, 403, 404, 422, 503)
+_MARKERS: Final = "markers of study sessions"
+"""As the audit log has them, by their ids; never their text: it may be about somebody, and could not be erased there."""
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 SessionId = Annotated[UUID, Path(description="a session's id")]
@@ -214,7 +216,9 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         dependencies=[Depends(json_only)],
         responses=_CHANGE,
     )
-    async def mark(session_id: SessionId, new: NewMarker, identity: Annotated[Identity, label]) -> Marker:
+    async def mark(
+        request: Request, session_id: SessionId, new: NewMarker, identity: Annotated[Identity, label]
+    ) -> Marker:
         at = new.at or datetime.now(UTC)
         async with database.writing() as connection:
             found = await _found(connection, session_id)
@@ -228,7 +232,9 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
                     "Delete those that are not needed, or begin another session.",
                 )
             values = {"session_id": session_id, "at": at, "text": new.text, "created_by": identity.name}
-            return await session_queries.add_marker(connection, values)
+            marker = await session_queries.add_marker(connection, values)
+        trail.note(request, "add", _MARKERS, item=f"{session_id}/{marker.id}")
+        return marker
 
     @routes.patch(
         "/{session_id}/markers/{marker_id}",
@@ -236,7 +242,9 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         dependencies=[Depends(json_only), Depends(gate.needs("label"))],
         responses=_CHANGE,
     )
-    async def change_marker(session_id: SessionId, marker_id: MarkerId, wanted: MarkerChange) -> Marker:
+    async def change_marker(
+        request: Request, session_id: SessionId, marker_id: MarkerId, wanted: MarkerChange
+    ) -> Marker:
         async with database.writing() as connection:
             found = await _found(connection, session_id)
             if wanted.at is not None:
@@ -245,6 +253,7 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
             changed = await session_queries.change_marker(connection, session_id, marker_id, values)
         if changed is None:
             raise _no_marker(marker_id)
+        trail.note(request, "change", _MARKERS, item=f"{session_id}/{marker_id}")
         return changed
 
     @routes.delete(
@@ -254,10 +263,11 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         dependencies=[Depends(gate.needs("label"))],
         responses=_DELETE,
     )
-    async def remove_marker(session_id: SessionId, marker_id: MarkerId) -> Response:
+    async def remove_marker(request: Request, session_id: SessionId, marker_id: MarkerId) -> Response:
         async with database.writing() as connection:
             if not await session_queries.delete_marker(connection, session_id, marker_id):
                 raise _no_marker(marker_id)
+        trail.note(request, "delete", _MARKERS, item=f"{session_id}/{marker_id}")
         return Response(status_code=204)
 
     csv_answer = {200: {"content": {"text/csv": {}}}, **_READ}
@@ -269,10 +279,11 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         dependencies=[view],
         responses=csv_answer,
     )
-    async def markers_csv(session_id: SessionId) -> Response:
+    async def markers_csv(request: Request, session_id: SessionId) -> Response:
         async with database.reading() as connection:
             found = await _found(connection, session_id)
             items = await session_queries.markers(connection, session_id)
+        trail.note(request, "export", _MARKERS, item=str(session_id))
         rows = [session_csv.MARKER_COLUMNS, *(session_csv.marker_row(found, marker) for marker in items)]
         return Response(
             session_csv.lines(rows), media_type="text/csv", headers=_download(session_csv.file_name(found, "markers"))
