@@ -41,7 +41,7 @@ _READ: Final = responses(401, 403, 404, 422, 503)
 _CHANGE: Final = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 _DELETE: Final = responses(401, 403, 404, 422, 503)
 _MARKERS: Final = "markers of study sessions"
-"""As the audit log has them, by their ids; never their text: it may be about somebody, and could not be erased there."""
+"""As the audit log has them, by their ids; never their text: it may be about somebody, and stays in the log."""
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 SessionId = Annotated[UUID, Path(description="a session's id")]
