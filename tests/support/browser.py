@@ -74,6 +74,19 @@ async def visiting(
         await page.close()
 
 
+@asynccontextmanager
+async def page_of(browser: Browser, base: str, path: str, *, width: int = 1280) -> AsyncIterator[tuple[Page, Visit]]:
+    """A page in a browser context of its own, so that what it keeps is its own."""
+    context = await browser.new_context(viewport={"width": width, "height": 900})
+    page = await context.new_page()
+    visit = Visit(page, base)
+    await page.goto(base + path)
+    try:
+        yield page, visit
+    finally:
+        await context.close()
+
+
 class Device:
     """A made-up device that publishes as a real one does, ten times a second."""
 

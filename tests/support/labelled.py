@@ -44,6 +44,25 @@ async def label(engine: AsyncEngine, one: Detection, said: Votes) -> None:
         await connection.execute(insert(votes), rows)
 
 
+async def kept_minute(engine: AsyncEngine, begin: datetime, faces: int = 12) -> list[Detection]:
+    """A minute of one camera: happy, then sad; each with its picture."""
+    found = [
+        scenes.detection(
+            "camera-1",
+            scenes.face(1, "happy" if number < faces // 2 else "sad", 0.5 + number / 100),
+            captured_at=begin + timedelta(seconds=5 * number),
+            seq=number,
+            frame_id=scenes.new_id(),
+        )
+        for number in range(faces)
+    ]
+    await store(engine, found)
+    for number, one in enumerate(found):
+        assert one.frame_id is not None
+        await store_frame(engine, one.frame_id, scenes.picture(box_x=200 + number), one.captured_at, one.event_id)
+    return found
+
+
 def seen(person: int, at: int, *, guess: Emotion = "neutral", confidence: float = 0.8) -> Detection:
     """A face of a person, so many seconds after the start; its picture was kept."""
     event = scenes.new_id()

@@ -1,6 +1,9 @@
 // The page that labels: one face after the other, by keys or buttons.
 
+import { ask } from "./api.js";
+import { waitAfter } from "./backoff.js";
 import { icon, make, say } from "./dom.js";
+import { LabelPicture } from "./label-picture.js";
 import { certainty } from "./words.js";
 import { same, Votes } from "./votes.js";
 
@@ -26,108 +29,149 @@ const loggedIn = part("work").dataset.labeller || "";
 
 let votes = null;
 let queue = []; // faces to come; the first is shown
-let skipped = [];
+let skipped = []; // not wanted now, or without a picture: not asked for again
 let done = []; // what was answered here, for undo
-let asking = false;
 let told = { waiting: 0, more: false };
+let asking = false;
+let looking = true; // whether more faces may come by themselves
+let failures = 0; // of asking for more faces
+let timer = 0;
+let lost = 0; // pictures in a row that were gone
+let spokenOf = null; // the vote that the line below the answers is about
 
-/** Ask the REST interface; throws text that says what to do. */
-async function get(path, query = {}) {
+/** Ask the REST interface for this labeller; throws a Problem. */
+function get(path, query = {}) {
   const parameters = new URLSearchParams(query);
   if (!loggedIn) parameters.set("labeller", votes.labeller);
-  for (const face of skipped) if (path.endsWith("queue")) parameters.append("skip", `${face.event_id}:${face.face_index}`);
-  let answer;
-  try {
-    answer = await fetch(`/api/v1/labels/${path}?${parameters}`);
-  } catch {
-    throw new Error("The web service is not reached. This page tries again in some seconds.");
-  }
-  if (answer.status === 401) throw new Error("LOGIN");
-  const document = await answer.json();
-  if (!answer.ok) throw new Error(`${document.title}: ${document.detail} ${document.next_step}`);
-  return document;
+  if (path === "queue") for (const face of skipped) parameters.append("skip", `${face.event_id}:${face.face_index}`);
+  return ask("GET", `/api/v1/labels/${path}?${parameters}`);
 }
 
-function trouble(text) {
+const troubles = new Map(); // by what they concern: {status, text}
+
+/** Say what is wrong with one thing, or that it is no more. A login that ended comes before all else. */
+function trouble(about, problem) {
+  if (problem) troubles.set(about, problem);
+  else troubles.delete(about);
+  const all = [...troubles.values()];
   const box = part("trouble");
-  box.hidden = !text;
-  if (text === "LOGIN") {
+  box.hidden = all.length === 0;
+  if (all.some(({ status }) => status === 401)) {
+    if (box.querySelector("a")) return;
     const link = make("a", "", "Log in again");
-    link.href = "/login?next=/label";
+    link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
     box.replaceChildren("The login has ended. What you answered is kept in this browser and is sent when you are back. ", link, ".");
-  } else {
-    say(box, text);
+  } else if (all.length) {
+    say(box, all[0].text);
   }
 }
+
+const unreached = "The web service is not reached.";
 
 function showSaved(waiting, problem) {
   say(part("saved"), waiting ? `${waiting} ${waiting === 1 ? "answer is" : "answers are"} kept in this browser and not yet on the server.` : "All your answers are on the server.");
-  if (problem) trouble(problem.status === 401 ? "LOGIN" : `${problem.text} Your answers are kept in this browser and sent again.`);
-  else if (!waiting) trouble("");
+  if (problem) trouble("votes", { status: problem.status, text: `${problem.status ? problem.message : unreached} Your answers are kept in this browser and sent again.` });
+  else if (!waiting) trouble("votes", null);
+}
+
+/** What an answer can be given to is marked so; a button keeps the focus all the same. */
+function allow({ answers, skips }) {
+  for (const button of part("choices").children) button.setAttribute("aria-disabled", String(!answers));
+  part("skip").setAttribute("aria-disabled", String(!skips));
+}
+
+function nothingLeft() {
+  if (looking) return "Looking for faces";
+  if (told.more) return "All of the newest 20,000 pictures are labelled by you.";
+  if (told.waiting) return "The faces that are left are those you skipped, or whose picture is gone. Load this page again to see them.";
+  return "No face is left to label. Faces come with kept pictures: switch recording on at a device, or come back later.";
 }
 
 function showFace() {
-  const face = queue[0];
-  const image = part("face");
-  for (const button of part("choices").children) button.disabled = !face;
-  part("skip").disabled = !face;
-  image.hidden = true;
-  if (!face) {
-    let note = "Looking for faces";
-    if (!asking) {
-      note = told.waiting ? "The faces that are left are those you skipped. Load this page again to see them." : "No face is left to label. Faces come with kept pictures: switch recording on at a device, or come back later.";
-      if (told.more) note = "All of the newest 20,000 pictures are labelled by you.";
-    }
-    say(part("face-note"), note);
-    return;
-  }
-  say(part("face-note"), "Loading the picture");
-  const wanted = face.picture;
-  const picture = new Image();
-  picture.src = wanted;
-  picture.decode().then(
-    () => {
-      if (queue[0]?.picture !== wanted) return;
-      image.src = wanted;
-      image.hidden = false;
-      say(part("face-note"), "");
-    },
-    () => {
-      if (queue[0]?.picture !== wanted) return;
-      // Gone while it waited: nothing to judge, so on to the next.
-      say(part("last"), "One picture was erased or has expired; here is the next.");
-      queue.shift();
-      next();
-    },
-  );
-  for (const later of queue.slice(1, 4)) new Image().src = later.picture; // so that they are there when they are wanted
+  const face = queue[0] ?? null;
+  allow({ answers: face, skips: face });
+  trouble("picture", null);
+  say(part("face-note"), face ? "Loading the picture" : nothingLeft());
+  picture.show(face);
 }
 
-/** Show the next face, and fetch more before they run out. */
-async function next() {
-  showFace();
+const picture = new LabelPicture(part("face"), {
+  seen() {
+    lost = 0;
+    allow({ answers: true, skips: true });
+    trouble("picture", null);
+    say(part("face-note"), "");
+    for (const later of queue.slice(1, 4)) new Image().src = later.picture; // so that they are there when they are wanted
+  },
+  gone(face) {
+    // Nothing to judge, so on to the next. Where one is gone others may be: ask which are left.
+    leaveOut(face);
+    queue = [];
+    say(part("last"), "One picture was erased or has expired; here is the next.");
+    spokenOf = null;
+    lost += 1;
+    // Of faces that it has just offered the server seldom says so: ask on, but not without a pause.
+    if (lost > 3) {
+      lookAgain(waitAfter(lost - 3));
+      showFace();
+    } else next();
+  },
+  failing(status, wait) {
+    allow({ answers: false, skips: true });
+    say(part("face-note"), "The picture could not be loaded");
+    const why = status === 0 ? unreached : `The web service answered ${status}.`;
+    trouble("picture", { status, text: `The picture could not be loaded. ${why} It is tried again in ${wait / 1000} s; you can skip this face meanwhile.` });
+  },
+});
+
+function leaveOut(face) {
+  skipped = [...skipped, face].slice(-MAX_SKIPPED);
+}
+
+function lookAgain(wait) {
+  looking = true;
+  clearTimeout(timer);
+  timer = setTimeout(fetchMore, wait);
+}
+
+/** Fetch more faces before they run out. */
+async function fetchMore() {
   if (asking || queue.length > AHEAD / 2) return;
-  asking = true;
+  asking = looking = true;
   try {
     const answer = await get("queue", { limit: AHEAD * 2 });
-    const waiting = votes.waiting();
-    const known = [...queue, ...waiting, ...done];
-    told = { waiting: answer.waiting, more: answer.more };
+    const known = [...queue, ...votes.waiting(), ...done, ...skipped];
     const empty = queue.length === 0;
     queue.push(...answer.items.filter((item) => !known.some((other) => same(item, other))));
-    asking = false;
+    told = { waiting: answer.waiting, more: answer.more };
+    asking = looking = false;
+    failures = 0;
+    trouble("queue", null);
     if (empty) showFace();
-  } catch (error) {
+  } catch (problem) {
     asking = false;
-    trouble(error.message);
-    if (error.message !== "LOGIN") setTimeout(next, 5000);
+    failures += 1;
+    trouble("queue", { status: problem.status, text: `${problem.status ? problem.message : unreached} This page tries again by itself.` });
+    if (problem.status !== 401) lookAgain(waitAfter(failures));
   }
+}
+
+/** Show the next face; those after it are fetched meanwhile. */
+function next() {
+  fetchMore();
+  showFace();
 }
 
 function answer(label) {
-  const face = queue.shift();
-  if (!face) return;
+  const face = queue[0];
+  if (!face || picture.seen !== face) {
+    spokenOf = null;
+    say(part("last"), face ? "That answer was not counted: the picture was not there yet." : "That answer was not counted: no face is shown.");
+    return;
+  }
+  queue.shift();
   done.push(face);
+  spokenOf = face;
   part("undo").disabled = false;
   say(part("last"), `You said: ${WORDS[label]}.`);
   votes.add({ event_id: face.event_id, face_index: face.face_index, label });
@@ -137,7 +181,8 @@ function answer(label) {
 function skip() {
   const face = queue.shift();
   if (!face) return;
-  skipped = [...skipped, face].slice(-MAX_SKIPPED);
+  leaveOut(face);
+  spokenOf = null;
   say(part("last"), "Skipped.");
   next();
 }
@@ -147,6 +192,7 @@ function undo() {
   part("undo").disabled = done.length === 0;
   if (!face) return;
   queue.unshift(face);
+  spokenOf = null;
   say(part("last"), "Taken back. Here is the face again.");
   votes.add({ event_id: face.event_id, face_index: face.face_index, label: null });
   showFace();
@@ -155,15 +201,17 @@ function undo() {
 const on = {
   taken(vote, { guess }) {
     // Only what was answered last is told; a vote that waited for long says nothing now.
-    if (done.length && same(done.at(-1), vote)) {
+    if (spokenOf && same(spokenOf, vote)) {
       say(part("last"), `You said: ${WORDS[vote.label]}. The model: ${guess.words.headline.toLowerCase()}, ${certainty(guess.words)}.`);
     }
     showProgress();
   },
-  gone(vote, text) {
+  refused(vote, problem) {
     done = done.filter((face) => !same(face, vote));
     part("undo").disabled = done.length === 0;
-    say(part("last"), `This answer could not be kept. ${text}`);
+    spokenOf = null;
+    const gone = problem.status !== 422;
+    say(part("last"), gone ? "That face was erased meanwhile, so your answer was not kept. Go on with the next one." : `That answer was not kept. ${problem.message}`);
     queue = []; // where one face is gone others may be, though their pictures were fetched: ask which are left
     next();
   },
@@ -194,8 +242,9 @@ async function showProgress() {
       counter("Faces labelled by several", now.faces_of_several),
       counter(told.more ? "Faces waiting, at least" : "Faces waiting when last asked", told.waiting),
     );
+    trouble("progress", null);
   } catch (error) {
-    trouble(error.message);
+    trouble("progress", { status: error.status, text: error.message });
   }
   const missed = progress === "again";
   progress = null;
@@ -225,19 +274,27 @@ async function showAgreement() {
   }
 }
 
+const AT_ANSWERS = ".ask button"; // there Space skips as anywhere; Enter presses
+
 function onKey(event) {
+  if (event.repeat && event.key === "Enter" && event.target.closest(AT_ANSWERS)) event.preventDefault(); // one answer each
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !votes) return;
   if (event.target.closest("input, textarea, select, dialog[open]")) return;
   if (event.key === "?") part("help").showModal();
   else if (event.key === "z" || event.key === "Z") undo();
   else if (event.key === " ") {
-    if (event.target.closest("button, a, summary")) return; // there it presses what has the focus
+    if (event.target.closest("button, a, summary") && !event.target.closest(AT_ANSWERS)) return; // it presses that
     event.preventDefault();
     skip();
   } else {
     const choice = CHOICES.find(([key]) => key === event.key);
     if (choice) answer(choice[1]);
   }
+}
+
+/** Some browsers press a button when Space is let go, whatever became of its being pressed. */
+function onKeyUp(event) {
+  if (event.key === " " && event.target.closest(AT_ANSWERS)) event.preventDefault();
 }
 
 function begin(labeller) {
@@ -257,7 +314,7 @@ for (const [key, label, word, drawing] of CHOICES) {
   part("choices").append(button);
   part("keys").append(make("dt", "", key), make("dd", "", word));
 }
-for (const [key, what] of [["Space", "Skip this face"], ["Z", "Take the last answer back"], ["?", "Show this list"], ["Escape", "Close this list"]]) {
+for (const [key, what] of [["Space", "Skip this face"], ["Enter", "Press the button that has the focus"], ["Z", "Take the last answer back"], ["?", "Show this list"], ["Escape", "Close this list"]]) {
   part("keys").append(make("dt", "", key), make("dd", "", what));
 }
 part("skip").addEventListener("click", skip);
@@ -273,6 +330,7 @@ part("name-form").addEventListener("submit", (event) => {
   begin(name);
 });
 addEventListener("keydown", onKey);
+addEventListener("keyup", onKeyUp);
 
 const name = loggedIn || localStorage.getItem(NAME);
 if (name) begin(name);

@@ -1,9 +1,12 @@
 // Votes on their way: kept by the browser until the server has them, so that none is lost when the page closes, the
 // network drops or the login expires. The last answer for a face counts, so sending again does no harm.
 
-const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
+import { ask } from "./api.js";
+import { waitAfter } from "./backoff.js";
+
 const PREFIX = "emotion-edge votes ";
-const GONE = new Set([404, 410]);
+// The face is gone, or the request does not fit: told, and not tried again.
+const NEVER_TAKEN = new Set([404, 410, 422]);
 
 export class Votes {
   #failures = 0;
@@ -13,7 +16,7 @@ export class Votes {
   /**
    * @param labeller whose they are
    * @param named whether the server must be told so: where nobody logs in
-   * @param on called as on.taken(vote, answer), on.gone(vote, problem), on.state(waiting, trouble)
+   * @param on called as on.taken(vote, answer), on.refused(vote, problem), on.state(waiting, trouble)
    */
   constructor(labeller, named, on) {
     this.labeller = labeller;
@@ -52,40 +55,32 @@ export class Votes {
     this.#sending = false;
     this.#failures = trouble ? this.#failures + 1 : 0;
     if (trouble && trouble.status !== 401) {
-      this.#timer = setTimeout(() => this.send(), RETRY_MS[Math.min(this.#failures, RETRY_MS.length) - 1]);
+      this.#timer = setTimeout(() => this.send(), waitAfter(this.#failures));
     }
     this.on.state(this.waiting().length, trouble);
   }
 
+  /** Null where the server has it or never takes it, else the Problem for which it is sent again. */
   async #sendOne(vote) {
     let answer;
     try {
       answer = vote.label === null ? await this.#delete(vote) : await this.#post(vote);
-    } catch {
-      return { status: 0, text: "The web service is not reached." };
-    }
-    if (answer.ok) {
-      if (vote.label !== null) this.on.taken(vote, await answer.json());
+    } catch (problem) {
+      if (!NEVER_TAKEN.has(problem.status)) return problem;
+      if (vote.label !== null) this.on.refused(vote, problem);
       return null;
     }
-    const problem = await answer.json().catch(() => ({}));
-    const text = [problem.title, problem.detail, problem.next_step].filter(Boolean).join(". ") || `Answer ${answer.status}`;
-    // What can never be taken is told and not tried again: the face is gone, or the request does not fit.
-    if (GONE.has(answer.status) || answer.status === 422) {
-      if (vote.label !== null) this.on.gone(vote, text);
-      return null;
-    }
-    return { status: answer.status, text };
+    if (vote.label !== null) this.on.taken(vote, answer);
+    return null;
   }
 
   #post({ event_id, face_index, label }) {
-    const body = { event_id, face_index, label, ...(this.named ? { labeller: this.labeller } : {}) };
-    return fetch("/api/v1/labels", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    return ask("POST", "/api/v1/labels", { event_id, face_index, label, ...(this.named ? { labeller: this.labeller } : {}) });
   }
 
   #delete({ event_id, face_index }) {
     const query = this.named ? `?labeller=${encodeURIComponent(this.labeller)}` : "";
-    return fetch(`/api/v1/labels/${event_id}/${face_index}${query}`, { method: "DELETE" });
+    return ask("DELETE", `/api/v1/labels/${event_id}/${face_index}${query}`);
   }
 
   #keep(votes) {

@@ -1,0 +1,291 @@
+"""The page Label in a real browser, over a real Postgres."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, Route, expect
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.web.settings import WebSettings
+from shared.db.study_tables import votes
+from shared.db.tables import frames
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.support.accounts import PASSWORD, add_person
+from tests.support.browser import page_of
+from tests.support.labelled import kept_minute
+from tests.support.web import records, running_web, web_settings
+
+NOW = datetime.now(UTC)
+BEGIN = NOW - timedelta(minutes=2)
+PICTURES = "**/api/v1/frames/*/faces/*.jpg"
+ALL_SAVED = "All your answers are on the server."
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    async with records(database_settings, BEGIN.date(), NOW.date()) as engine:
+        await kept_minute(engine, BEGIN)
+        yield engine
+
+
+@pytest.fixture
+def settings(mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine) -> WebSettings:
+    return web_settings(mqtt_settings, database_settings)
+
+
+async def labels(engine: AsyncEngine) -> list[str]:
+    async with engine.connect() as connection:
+        return list(await connection.scalars(select(votes.c.label).order_by(votes.c.voted_at)))
+
+
+async def begin(page: Page) -> None:
+    """Say who labels."""
+    await page.get_by_label("Your name or code").fill("ada")
+    await page.keyboard.press("Enter")
+
+
+@asynccontextmanager
+async def labelling(browser: Browser, settings: WebSettings) -> AsyncIterator[Page]:
+    """The page with its first face."""
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, _):
+        await begin(page)
+        await expect(page.locator("#face")).to_be_visible()
+        yield page
+
+
+async def test_faces_are_labelled_by_keyboard_and_no_answer_is_lost(
+    browser: Browser,
+    settings: WebSettings,
+    engine: AsyncEngine,
+    tmp_path: Path,
+) -> None:
+    async with (
+        running_web(settings) as base,
+        page_of(browser, base, "/label") as (page, visit),
+    ):
+        face = page.locator("#face")
+        last = page.locator("#last")
+        saved = page.locator("#saved")
+        await begin(page)
+        await expect(face).to_be_visible()
+        await expect(page.get_by_text("looks", exact=False).filter(has_text="The model")).to_have_count(0)
+        await page.screenshot(path=tmp_path / "label.png", full_page=True)
+        first = await face.get_attribute("src")
+        await page.keyboard.press("4")
+        await expect(last).to_contain_text("You said: Happy. The model:")
+        await expect(face).not_to_have_attribute("src", first or "")
+        assert await labels(engine) == ["happy"]
+        await page.keyboard.press("z")
+        await expect(face).to_have_attribute("src", first or "")
+        await expect(saved).to_have_text(ALL_SAVED)
+        assert await labels(engine) == []
+        await page.keyboard.press("Space")
+        await expect(last).to_have_text("Skipped.")
+        await page.keyboard.press("?")
+        await expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+        await page.keyboard.press("5")  # a key of the list, not an answer
+        await page.keyboard.press("Escape")
+        await expect(face).to_be_visible()
+        await page.get_by_role("button", name="Not a face").click()
+        await expect(saved).to_have_text(ALL_SAVED)
+        assert await labels(engine) == ["not_a_face"]
+        assert visit.complaints == []
+        assert visit.foreign == []
+
+        # The network is away, then the login has ended; the page is closed with both answers in it.
+        async def refuse(route: Route) -> None:
+            if route.request.method == "POST":
+                await route.fulfill(status=401, json={"title": "Log in first"})
+            else:
+                await route.continue_()
+
+        await expect(face).to_be_visible()
+        await page.context.set_offline(True)
+        await page.keyboard.press("1")
+        await expect(saved).to_contain_text("1 answer is kept in this browser")
+        await page.route("**/api/v1/labels", refuse)
+        await page.context.set_offline(False)
+        await expect(page.get_by_role("link", name="Log in again")).to_be_visible(timeout=30_000)
+        await expect(face).to_be_visible()
+        await page.keyboard.press("8")
+        await expect(saved).to_contain_text("2 answers are kept in this browser")
+        assert await labels(engine) == ["not_a_face"]
+        context = page.context
+        await page.close()
+        again = await context.new_page()
+        counts = iter([True])
+
+        async def late(route: Route) -> None:
+            """The first count is from before the kept answers arrive, and reaches the page after them."""
+            answer = await route.fetch()
+            if next(counts, False):
+                await expect(again.locator("#saved")).to_have_text(ALL_SAVED)
+            await route.fulfill(response=answer)
+
+        await again.route("**/api/v1/labels/progress*", late)
+        await again.goto(f"{base}/label")
+        await expect(again.locator("#saved")).to_have_text(ALL_SAVED)
+        assert await labels(engine) == ["not_a_face", "angry", "unknown"]
+        await expect(again.locator("#progress")).to_contain_text("3")
+        # What is erased while it is shown is told, and the next face comes.
+        await expect(again.locator("#face")).to_be_visible()
+        async with engine.begin() as connection:
+            await connection.execute(delete(frames))
+        await again.keyboard.press("4")
+        last = again.locator("#last")
+        await expect(last).to_have_text(
+            "That face was erased meanwhile, so your answer was not kept. Go on with the next one."
+        )
+        await expect(again.locator("#face-note")).to_contain_text("No face is left to label", timeout=30_000)
+        assert await labels(engine) == ["not_a_face", "angry", "unknown"]
+
+
+async def test_no_answer_counts_before_its_picture_is_seen(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    arrived = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await arrived.wait()
+        await route.continue_()
+
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, visit):
+        await page.route(PICTURES, late)
+        await begin(page)
+        last = page.locator("#last")
+        await expect(page.locator("#face-note")).to_have_text("Loading the picture")
+        await page.keyboard.press("4")
+        await expect(last).to_have_text("That answer was not counted: the picture was not there yet.")
+        await page.keyboard.press("Space")  # what cannot be seen can be skipped
+        await expect(last).to_have_text("Skipped.")
+        await page.get_by_role("button", name="Happy").click()
+        await expect(last).to_contain_text("was not counted")
+        arrived.set()
+        await expect(page.locator("#face")).to_be_visible()
+        await page.keyboard.press("5")
+        await expect(last).to_contain_text("You said: Sad. The model:")
+        assert await labels(engine) == ["sad"]
+        assert visit.complaints == []
+
+
+async def test_space_skips_from_a_button_and_enter_presses_it(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with labelling(browser, settings) as page:
+        last = page.locator("#last")
+        face = page.locator("#face")
+        await page.get_by_role("button", name="Happy").click()
+        await expect(last).to_contain_text("You said: Happy. The model:")
+        await expect(face).to_be_visible()
+        second = await face.get_attribute("src")
+        await page.keyboard.press("Space")  # the mouse left the focus on the button
+        await expect(last).to_have_text("Skipped.")
+        await expect(face).to_be_visible()
+        assert await face.get_attribute("src") != second
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("button", name="Sad")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(last).to_contain_text("You said: Sad. The model:")
+        await expect(page.get_by_role("button", name="Sad")).to_be_focused()  # for the next face
+        assert await labels(engine) == ["happy", "sad"]
+
+
+async def test_a_picture_that_fails_is_tried_again_with_growing_waits(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    asked: list[str] = []
+
+    async def unavailable(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(status=503, json={"title": "The database is not reached"})
+
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, visit):
+        await page.clock.install()
+        await page.route(PICTURES, unavailable)
+        await begin(page)
+        trouble = page.locator("#trouble")
+        await expect(trouble).to_contain_text("The picture could not be loaded")
+        await expect(page.locator("#face-note")).to_have_text("The picture could not be loaded")
+        await expect(page.get_by_text("erased or has expired")).to_have_count(0)
+        await page.keyboard.press("4")
+        await expect(page.locator("#last")).to_contain_text("was not counted")
+        first = set(asked)
+        assert len(first) == 1
+        for wait_s, next_s in ((1, 2), (2, 5), (5, 10)):
+            await expect(trouble).to_contain_text(f"tried again in {wait_s} s")
+            await page.clock.fast_forward(wait_s * 1000)
+            await expect(trouble).to_contain_text(f"tried again in {next_s} s")
+        assert set(asked) == first  # the same picture, not one after the other
+        assert len(asked) == 8  # four times, and each time why
+        assert len([url for url in visit.requests if "/labels/queue" in url]) == 1
+        await page.unroute(PICTURES)
+        await page.clock.fast_forward(10_000)
+        await expect(page.locator("#face")).to_be_visible()
+        await expect(trouble).to_be_hidden()
+
+
+async def test_a_picture_that_is_gone_is_passed_over_once(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    gone: list[str] = []
+
+    async def without_the_first(route: Route) -> None:
+        if not gone or route.request.url in gone:
+            gone.append(route.request.url)
+            await route.fulfill(status=404, json={"title": "Not found"})
+        else:
+            await route.continue_()
+
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, _):
+        await page.route(PICTURES, without_the_first)
+        await begin(page)
+        await expect(page.locator("#last")).to_have_text("One picture was erased or has expired; here is the next.")
+        for _each in range(11):
+            await expect(page.locator("#face")).to_be_visible()
+            await page.keyboard.press("4")
+        # It is still in the queue of the server, and is not asked for again.
+        await expect(page.locator("#face-note")).to_contain_text("The faces that are left are those")
+        await expect(page.locator("#saved")).to_have_text(ALL_SAVED)
+        assert len(await labels(engine)) == 11
+        assert len(set(gone)) == 1
+        assert len(gone) == 2  # the picture, and why it is not there
+
+
+async def test_a_login_that_ended_is_told_and_leads_back(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    await add_person(engine, "berta", "labeller")
+    settings = web_settings(mqtt_settings, database_settings, login="required")
+    logged_out = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await logged_out.wait()
+        await route.continue_()
+
+    async def log_in(page: Page) -> None:
+        await page.get_by_label("Name").fill("berta")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, _):
+        await page.route(PICTURES, late)
+        await log_in(page)
+        await expect(page.locator("#face-note")).to_have_text("Loading the picture")
+        ended = await page.context.request.post(f"{base}/api/v1/logout", data={})
+        assert ended.ok, await ended.text()
+        logged_out.set()
+        again = page.get_by_role("link", name="Log in again")
+        await expect(again).to_be_visible()
+        await expect(page.get_by_text("erased or has expired")).to_have_count(0)
+        await again.click()
+        await log_in(page)
+        await expect(page).to_have_url(re.compile(r"/label$"))
+        await expect(page.locator("#face")).to_be_visible()
