@@ -16,6 +16,7 @@ from services.web import examples, openapi, problems
 from services.web.accounts.accounts import Accounts
 from services.web.database import Database, DatabaseUnavailable, problem_of
 from services.web.datasets.jobs import Jobs
+from services.web.datasets.previewing import Previewer
 from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
@@ -136,6 +137,7 @@ def create_app(
     hub: Hub,
     database: Database | None,
     pictures: FacePictures,
+    previewer: Previewer,
     wish_of: Callable[[str], dict[str, Any] | None],
     set_paused: control.SetPaused,
     change_wish: devices.ChangeWish,
@@ -202,7 +204,7 @@ def create_app(
         app.include_router(keys.router(accounts.keys, trail, gate))
     if database is not None and eraser is not None:
         app.include_router(audit.router(database, eraser, trail, gate))
-    app.include_router(datasets.router(database, jobs, trail, gate, exports_bytes=exports_bytes))
+    app.include_router(datasets.router(database, jobs, previewer, trail, gate, exports_bytes=exports_bytes))
     app.include_router(camera.router(hub, send_picture, trail, gate))
     app.include_router(devices.router(hub, database, change_wish, trail, gate))
     app.include_router(pages.router(templates, app, gate, role=role, charts=charts))

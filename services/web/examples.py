@@ -16,7 +16,7 @@ _ID: Final = "0195532e-8b70-7c3e-9d0a-2f6b7a1c4d5e"
 _SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _FILTER: Final = {"device": "camera-1", "min_votes": 2}
 _SPLIT: Final = {"train": 80, "validation": 10, "test": 10}
-_LABELS: Final = {"happy": 412, "neutral": 388, "sad": 127}
+_LABELS: Final = {"angry": 0, "disgust": 0, "fear": 0, "happy": 412, "sad": 127, "surprise": 0, "neutral": 388}
 
 _BY_NAME: Final[Mapping[str, Any]] = {
     # what the camera saw
@@ -101,10 +101,23 @@ _BY_NAME: Final[Mapping[str, Any]] = {
     "pseudo_labels": 0,
     "left_out": {"few_votes": 61},
     "splits": {
-        "train": {"items": 741, "persons": 11, "labels": {"happy": 330, "neutral": 310, "sad": 101}},
-        "validation": {"items": 93, "persons": 1, "labels": {"happy": 41, "neutral": 39, "sad": 13}},
-        "test": {"items": 93, "persons": 2, "labels": {"happy": 41, "neutral": 39, "sad": 13}},
+        "train": {
+            "items": 741,
+            "persons": 11,
+            "labels": {"angry": 0, "disgust": 0, "fear": 0, "happy": 330, "sad": 101, "surprise": 0, "neutral": 310},
+        },
+        "validation": {
+            "items": 93,
+            "persons": 1,
+            "labels": {"angry": 0, "disgust": 0, "fear": 0, "happy": 41, "sad": 13, "surprise": 0, "neutral": 39},
+        },
+        "test": {
+            "items": 93,
+            "persons": 2,
+            "labels": {"angry": 0, "disgust": 0, "fear": 0, "happy": 41, "sad": 13, "surprise": 0, "neutral": 39},
+        },
     },
+    "compared": {"done": 969, "total": 969},
     "copies": 4,
     "near_copies": 38,
     "dropped_copies": 42,
@@ -151,6 +164,8 @@ _BY_PLACE: Final[Mapping[str, Any]] = {
     "PreviewRequest.split": _SPLIT,
     "NewDataset.split": _SPLIT,
     "BuiltSummary.labellers": 3,
+    "Preview.certainty": "exact",
+    "Preview.labellers": 3,
     "ModelRef.name": "slim_resnet",
     "Source.kind": "camera",
     "Source.name": "0",

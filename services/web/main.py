@@ -14,6 +14,7 @@ from services.web.accounts.people import People
 from services.web.app import create_app
 from services.web.database import Database
 from services.web.datasets.jobs import Jobs
+from services.web.datasets.previewing import Previewer
 from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.feed import Feed
@@ -112,12 +113,15 @@ async def run(settings: WebSettings) -> None:
             return {part: error for part, error in parts.items() if error is not None}
 
         thread = await stack.enter_async_context(owned_thread("web pictures"))
+        # Of its own: people who label wait for no preview.
+        comparing = await stack.enter_async_context(owned_thread("web previews"))
         app = await asyncio.to_thread(
             create_app,
             role=settings.role,
             hub=hub,
             database=database,
             pictures=FacePictures(thread),
+            previewer=Previewer(comparing),
             wish_of=lease.wish,
             set_paused=lease.set_paused,
             change_wish=lease.change,

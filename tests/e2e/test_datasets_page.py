@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 from sqlalchemy import insert
 
+from services.web.datasets import previewing
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
@@ -109,4 +110,57 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             # A refused name is an answer of 422, which Chromium tells; nothing else is to be told.
             assert [text for text in visit.complaints if "422" not in text] == []
             assert visit.foreign == []
+            await page.close()
+
+
+async def test_copies_are_told_before_a_dataset_is_built_and_its_splits_stand_in_order_with_their_labels(
+    browser: Browser,
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # So few at a time that the page has to ask again and again.
+    monkeypatch.setattr(previewing, "LOOK_S", 0.0)
+    async with records(database_settings, START.date()) as engine:
+        await people(engine, persons=6)
+        for number in range(5):
+            await one_more(engine, 9, 5000 + number, {"sad": 2}, picture=900, brighter=number)
+        settings = web_settings(mqtt_settings, database_settings, data_dir=tmp_path)
+        async with running_web(settings) as base:
+            page = await browser.new_page()
+            page.set_default_timeout(LONG_MS)
+            expect.set_options(timeout=LONG_MS)
+            visit = Visit(page, base)
+            await page.goto(f"{base}/datasets")
+            preview = page.get_by_role("region", name="What this gives")
+            text = preview.locator("#preview-text")
+            await expect(text).to_have_text("43 faces of 7 persons. Labellers agree on 67% of their votes.")
+            await expect(preview).to_contain_text("4 copies and near copies would be left out.")
+            told = await preview.locator(".cautions").all_text_contents()
+            splits = await preview.locator("table").all_text_contents()
+
+            name = page.get_by_label("Name", exact=True)
+            await name.fill("still")
+            await name.press("Enter")
+            detail = page.get_by_role("region", name="still", exact=True)
+            await expect(detail.locator(".dataset-head")).to_contain_text("Ready")
+            await expect(detail).to_contain_text("4 copies and near copies were left out.")
+            assert await detail.locator(".cautions").all_text_contents() == told
+            assert await detail.locator("table").all_text_contents() == splits
+            await expect(detail.locator("thead th")).to_have_text(
+                ["Split", "Faces", "Persons", "Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral"]
+            )
+            await expect(detail.locator("tbody th")).to_have_text(["Train", "Validation", "Test"])
+            await expect(detail.locator(".bars li span:first-child")).to_have_text(
+                ["Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral"]
+            )
+            sad = [int(cell) for cell in await detail.locator("tbody td:nth-child(8)").all_text_contents()]
+            assert sum(sad) == 7
+
+            monkeypatch.setattr(previewing, "LOOKED_AT_MOST", 40)
+            await page.get_by_label("Seed").fill("1")
+            await expect(text).to_contain_text("At most 47 faces of 7 persons.")
+            await expect(text).to_contain_text("compared only when the dataset is built")
+            assert visit.complaints == []
             await page.close()

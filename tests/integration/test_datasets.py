@@ -13,21 +13,21 @@ from uuid import UUID
 import httpx
 import pytest
 from PIL import Image
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.web.datasets import building
+from services.web.datasets import building, previewing
 from services.web.datasets.work import Cancelled
 from services.web.settings import WebSettings
 from shared.db import audit
 from shared.db.erasure import erase
 from shared.db.places import Scope
 from shared.db.study_tables import dataset_items, datasets, study_sessions
-from shared.db.tables import erasures
+from shared.db.tables import erasures, frames
 from shared.emotions import EMOTIONS
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
-from tests.support.labelled import START, one_more, people
+from tests.support.labelled import START, Votes, one_more, people
 from tests.support.web import check_problem, records, running_web, web_settings
 
 T = TypeVar("T")
@@ -92,10 +92,11 @@ async def test_a_choice_is_previewed_built_and_dealt_out_by_person(engine: Async
             insert(study_sessions).values(row | {"created_by": "tester"}).returning(study_sessions.c.id)
         )
     async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
-        preview = (await client.post("/api/v1/datasets/preview", json={})).json()
-        assert preview["items"] == 141
+        preview = await previewed(client, {})
+        assert preview["items"] == 140
+        assert (preview["certainty"], preview["copies"], preview["dropped_copies"]) == ("exact", 1, 1)
         assert preview["left_out"] == {"no_picture": 1, "tie": 1, "unknown": 1, "not_a_face": 1}
-        assert preview["labels"] == {**dict.fromkeys(EMOTIONS, 20), "happy": 21}
+        assert preview["labels"] == dict.fromkeys(EMOTIONS, 20)
         assert (preview["persons"], preview["sessions"], preview["pseudo_labels"]) == (19, 1, 0)
         assert {"class_small"} <= {one["kind"] for one in preview["warnings"]}
 
@@ -148,6 +149,95 @@ async def test_a_choice_is_previewed_built_and_dealt_out_by_person(engine: Async
         assert names == ["nothing", "again"]
         bad = await client.post("/api/v1/datasets", json={"name": "x", "split": {"train": 50}})
         assert "must be 100 together" in check_problem(bad, 422, "bad-parameters")["detail"]
+
+
+async def keep_still(engine: AsyncEngine, persons: int = 5, each: int = 12) -> None:
+    """People who hardly move, seen after all others, and a last one who does. Of each the second face is the first."""
+    for person in range(persons):
+        for number in range(each):
+            # Who moves has another picture each time.
+            picture = 2000 + person if person < persons - 1 else 3000 + number
+            said: Votes = {EMOTIONS[(person if number < 9 else number) % 7]: 2}
+            at = 40_000 + 100 * person + number
+            await one_more(engine, 50 + person, at, said, picture=picture, brighter=0 if number < 2 else number)
+
+
+@pytest.mark.parametrize("copies", ["drop", "keep"])
+async def test_a_preview_tells_what_a_build_gives_with_its_copies_and_all_its_warnings(
+    engine: AsyncEngine, web: WebSettings, copies: str
+) -> None:
+    await people(engine, persons=2)
+    await keep_still(engine)
+    choice: dict[str, Any] = {"split": {"copies": copies, "train": 60, "validation": 20, "test": 20}}
+    async with engine.begin() as connection:
+        # One picture cannot be read, and one is being erased.
+        ids = list(await connection.scalars(select(frames.c.frame_id).order_by(frames.c.captured_at.desc()).limit(2)))
+        await connection.execute(update(frames).where(frames.c.frame_id == ids[0]).values(jpeg=b"no picture"))
+        row = {"requested_by": "x", "item_id": ids[1]}
+        await connection.execute(insert(erasures).values(row))
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        preview = await previewed(client, choice)
+        summary = (await built(client, **choice))["summary"]
+    assert preview["left_out"] == {"unreadable": 2}
+    assert (preview["copies"], preview["near_copies"]) == (4, 40)
+    assert preview["items"] == (72 - 44 if copies == "drop" else 72)
+    assert {"split_lacks_class", "class_small"} <= {one["kind"] for one in preview["warnings"]}
+    assert {name: preview[name] for name in summary if name != "bytes"} == {
+        name: value for name, value in summary.items() if name != "bytes"
+    }
+
+
+async def previewed(client: httpx.AsyncClient, choice: dict[str, Any]) -> dict[str, Any]:
+    """A preview, asked for until it is certain."""
+    while True:
+        answer = await client.post("/api/v1/datasets/preview", json=choice)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        if found["certainty"] != "counting":
+            return found
+
+
+async def test_a_preview_of_many_faces_answers_in_time_goes_on_when_asked_again_and_gives_up_beyond_a_bound(
+    engine: AsyncEngine, web: WebSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await people(engine, persons=6)
+    monkeypatch.setattr(previewing, "LOOK_S", 0.0)
+    monkeypatch.setattr(previewing, "_BATCH", 10)
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        first = (await client.post("/api/v1/datasets/preview", json={})).json()
+        assert (first["certainty"], first["compared"]) == ("counting", {"done": 10, "total": 42})
+        assert (first["items"], first["copies"], first["labellers"]) == (42, None, None)
+        exact = await previewed(client, {})
+        assert (exact["certainty"], exact["compared"], exact["items"]) == ("exact", {"done": 42, "total": 42}, 42)
+        # What was seen is remembered, and nothing of what is erased.
+        await erase(engine, Scope(item_id=found[0].event_id), "tester")
+        again = (await client.post("/api/v1/datasets/preview", json={})).json()
+        assert (again["certainty"], again["items"]) == ("exact", 41)
+        nothing = (await client.post("/api/v1/datasets/preview", json={"filter": {"min_votes": 50}})).json()
+        assert (nothing["certainty"], nothing["items"]) == ("exact", 0)
+        assert [one["kind"] for one in nothing["warnings"]] == ["nothing"]
+        monkeypatch.setattr(previewing, "LOOKED_AT_MOST", 40)
+        bound = (await client.post("/api/v1/datasets/preview", json={})).json()
+        assert (bound["certainty"], bound["items"], bound["compared"]) == ("upper_bound", 41, None)
+        assert bound["dropped_copies"] is None
+
+
+async def test_labels_and_splits_stand_in_their_order_wherever_a_dataset_is_told_of(
+    engine: AsyncEngine, web: WebSettings
+) -> None:
+    await people(engine, persons=6)
+    order = ["train", "validation", "test"]
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        assert list(dataset["split"]) == [*order, "seed", "copies"]
+        data = (await client.get((await exported(client, dataset))["file"])).content
+        with zipfile.ZipFile(io.BytesIO(data)) as read:
+            manifest = json.loads(read.read("manifest.json"))
+        assert list(manifest["split"]) == [*order, "seed", "copies"]
+        for summary in (dataset["summary"], manifest["summary_when_built"]):
+            assert list(summary["labels"]) == list(EMOTIONS)
+            assert list(summary["splits"]) == order
+            assert all(list(split["labels"]) == list(EMOTIONS) for split in summary["splits"].values())
 
 
 async def test_a_build_that_was_cut_off_goes_on_and_gives_the_same(

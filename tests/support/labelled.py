@@ -18,9 +18,9 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Votes = Mapping[str, int]
 
 
-def noise(seed: int) -> bytes:
-    """A JPEG of 640x360 that resembles no other's."""
-    small = np.random.default_rng(seed).integers(0, 255, (18, 32, 3)).astype(np.uint8)
+def noise(seed: int, brighter: int = 0) -> bytes:
+    """A JPEG of 640x360 that resembles no other's; with `brighter` it nearly looks like the one of the same seed."""
+    small = (np.random.default_rng(seed).integers(0, 230, (18, 32, 3)) + brighter).astype(np.uint8)
     done, encoded = cv2.imencode(".jpg", cv2.resize(small, (640, 360), interpolation=cv2.INTER_NEAREST))
     assert done
     return encoded.tobytes()
@@ -87,13 +87,20 @@ async def people(engine: AsyncEngine, persons: int = 20, each: int = 7) -> list[
 
 
 async def one_more(
-    engine: AsyncEngine, person: int, at: int, said: Votes, *, picture: int | None, guess: Emotion = "neutral"
+    engine: AsyncEngine,
+    person: int,
+    at: int,
+    said: Votes,
+    *,
+    picture: int | None,
+    brighter: int = 0,
+    guess: Emotion = "neutral",
 ) -> Detection:
     """One face more: with the votes given, and the picture of that number, or none."""
     one = seen(person, at, guess=guess, confidence=0.95)
     await store(engine, [one], new_device=False)
     if picture is not None:
-        await store_frame(engine, one.frame_id or one.event_id, noise(picture), one.captured_at)
+        await store_frame(engine, one.frame_id or one.event_id, noise(picture, brighter), one.captured_at)
     if said:
         await label(engine, one, said)
     return one

@@ -6,9 +6,7 @@ not taken, even where its rows are not gone yet. Until all is dealt out, items c
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -21,26 +19,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.web.datasets import queries
 from services.web.datasets.faults import warnings_of
 from services.web.datasets.formats import Item
-from services.web.datasets.judging import REASONS, Label, judge
-from services.web.datasets.likeness import Seen, find_copies
+from services.web.datasets.judging import Label, judge
+from services.web.datasets.outcome import Face, bound, reckon
 from services.web.datasets.pictures import Cut, cut_face, decode
-from services.web.datasets.queries import Candidate, Kind
+from services.web.datasets.queries import Candidate
 from services.web.datasets.schemas import (
     MAX_ITEMS,
     SPLITS,
     BuiltSummary,
     DatasetFilter,
-    Preview,
-    SplitCounts,
     SplitPlan,
     Summary,
 )
-from services.web.datasets.splitting import Group, deal, linked
 from services.web.datasets.work import Cancelled, OnThread
 from shared import logs
 from shared.db.erasure import INGEST_LOCK
 from shared.db.study_tables import dataset_items, datasets
-from shared.emotions import EMOTIONS
 from shared.errors import BadPicture, EmotionEdgeError
 
 _BATCH: Final = 100
@@ -51,83 +45,6 @@ log = logs.get(__name__)
 
 class BuildError(EmotionEdgeError):
     """The dataset cannot be built; the text says why and what to do."""
-
-
-# --- what a choice would give -----------------------------------------------------------------------------------------
-
-
-def preview(kinds: Sequence[Kind], chosen: DatasetFilter, plan: SplitPlan) -> Preview:
-    """Counts, splits and warnings of a choice, without looking at a picture. Pure."""
-    terms = queries.terms_of(chosen)
-    taken: list[tuple[Label, Kind]] = []
-    left_out: Counter[str] = Counter()
-    for kind in kinds:
-        verdict = judge(kind.votes, kind.guess, terms) if kind.has_picture else "no_picture"
-        if isinstance(verdict, Label):
-            taken.append((verdict, kind))
-        else:
-            left_out[verdict] += kind.count
-    rows = [
-        _Row(kind.person, kind.session_id, label.name, label.agreement, bool(kind.votes), kind.count)
-        for label, kind in taken
-    ]
-    summary = _summed(rows, _dealt(rows, plan), left_out)
-    summary.warnings = warnings_of(summary, plan.shares(), chosen.labels, None)
-    return Preview(**summary.model_dump(), too_many=summary.items > MAX_ITEMS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A face, or several that are the same in all this, as far as counts and splits need it."""
-
-    person: str
-    session_id: UUID | None
-    label: str
-    agreement: float
-    voted: bool
-    count: int = 1
-    copy_of: int | None = None
-
-
-def _dealt(rows: Sequence[_Row], plan: SplitPlan) -> list[str]:
-    """The split of each row."""
-    roots = linked((row.person, row.session_id, row.copy_of) for row in rows)
-    groups: dict[int, Group] = {}
-    for row, root in zip(rows, roots, strict=True):
-        group = groups.setdefault(root, Group(row.person))
-        group.key = min(group.key, row.person)
-        group.labels[row.label] += row.count
-    dealt = deal(groups.values(), plan.shares(), plan.seed)
-    return [dealt[groups[root].key] for root in roots]
-
-
-def _summed(rows: Sequence[_Row], splits: Sequence[str], left_out: Mapping[str, int]) -> Summary:
-    labels: Counter[str] = Counter()
-    of_split: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-    persons: dict[str, set[str]] = {split: set() for split in SPLITS}
-    agreement, voted = 0.0, 0
-    for row, split in zip(rows, splits, strict=True):
-        labels[row.label] += row.count
-        of_split[split][row.label] += row.count
-        persons[split].add(row.person)
-        if row.voted:
-            agreement += row.agreement * row.count
-            voted += row.count
-    total = labels.total()
-    return Summary(
-        items=total,
-        labels={label: labels[label] for label in EMOTIONS},
-        persons=sum(len(of_one) for of_one in persons.values()),
-        sessions=len({row.session_id for row in rows if row.session_id is not None}),
-        pseudo_labels=total - voted,
-        agreement=agreement / voted if voted else None,
-        left_out={reason: left_out[reason] for reason in REASONS if left_out.get(reason)},
-        splits={
-            split: SplitCounts(items=of_one.total(), persons=len(persons[split]), labels=dict(of_one))
-            for split, of_one in of_split.items()
-        },
-        warnings=[],
-    )
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -153,11 +70,11 @@ async def build(
         if row is None or row.state != "building":
             raise Cancelled
         chosen, plan = DatasetFilter.model_validate(row.filter), SplitPlan.model_validate(row.split)
-        expected = preview(await queries.kinds(connection, chosen), chosen, plan)
+        expected = bound(await queries.kinds(connection, chosen), chosen, plan)
         after, done = await queries.last_key(connection, dataset_id)
     if not expected.items:
         raise BuildError("No face fits this choice. Label faces first, keep pictures, or choose less strictly.")
-    if expected.too_many:
+    if expected.items > MAX_ITEMS:
         raise BuildError(
             f"{expected.items:,} faces fit, and a dataset may have {MAX_ITEMS:,}. Choose a shorter time or one device."
         )
@@ -259,7 +176,7 @@ async def _finish(
     dataset_id: UUID,
     plan: SplitPlan,
     chosen: DatasetFilter,
-    expected: Preview,
+    expected: Summary,
 ) -> BuiltSummary:
     """Find copies, deal out, number, and set the dataset ready: all in one transaction."""
     async with engine.begin() as connection:
@@ -267,22 +184,15 @@ async def _finish(
         items = await queries.items_to_deal(connection, dataset_id)
         if not items:
             raise BuildError("Not one picture of the faces that fit could be read; they may have been erased.")
-        copies = await on_thread(find_copies, [Seen(one.person, one.sha256, one.fingerprint) for one in items])
-        exact = [row != like for row, like in enumerate(copies.exact)]
-        near = [not copy and row != like for row, (like, copy) in enumerate(zip(copies.near, exact, strict=True))]
-        stay = [row for row in range(len(items)) if plan.copies == "keep" or not (exact[row] or near[row])]
-        rows = [
-            _Row(
-                items[row].person,
-                items[row].session_id,
-                items[row].label,
-                items[row].agreement,
-                items[row].voted,
-                copy_of=copies.exact[row],
-            )
-            for row in stay
+        faces = [
+            Face(one.person, one.session_id, one.label, one.agreement, one.voted, one.sha256, one.fingerprint)
+            for one in items
         ]
-        splits = await on_thread(_dealt, rows, plan)
+        left_out = dict(expected.left_out)
+        if expected.items > len(items):
+            left_out["unreadable"] = expected.items - len(items)
+        found = await on_thread(reckon, faces, plan, left_out)
+        stay, splits, summed = found.stay, found.splits, found.summary
         # By split, then by time: exports go over the faces of a split without looking at the others.
         order = sorted(range(len(stay)), key=lambda at: (SPLITS.index(splits[at]), at))
         dropped = sorted(set(range(len(items))) - set(stay))
@@ -295,17 +205,13 @@ async def _finish(
             for item in batch:
                 manifest.update(_manifest_line(item))
             last = batch[-1].number
-        left_out = dict(expected.left_out)
-        if expected.items > len(items):
-            left_out["unreadable"] = expected.items - len(items)
-        summed = _summed(rows, splits, left_out)
         people = await queries.labellers(connection, dataset_id)
         summed.warnings = warnings_of(summed, plan.shares(), chosen.labels, people)
         summary = BuiltSummary(
             **summed.model_dump(),
             labellers=people,
-            copies=sum(exact),
-            near_copies=sum(near),
+            copies=found.copies,
+            near_copies=found.near_copies,
             dropped_copies=len(dropped),
             bytes=sum(items[row].bytes for row in stay),
         )

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.web.datasets import queries
 from services.web.datasets.archive import Archive, ArchiveDamaged, Mark
 from services.web.datasets.formats import FORMATS, FormatName, Item, Pass
+from services.web.datasets.schemas import BuiltSummary, SplitPlan
 from services.web.datasets.work import Cancelled, OnThread
 from shared import logs
 from shared.emotions import EMOTIONS
@@ -226,8 +227,8 @@ def _manifest(row: Row[Any], form: FormatName, counts: dict[str, int]) -> dict[s
         "items": sum(counts.values()),
         "items_by_split": counts,
         "filter": row.filter,
-        "split": row.split,
-        "summary_when_built": row.summary,
+        "split": SplitPlan.in_order(row.split),
+        "summary_when_built": BuiltSummary.model_validate(row.summary).model_dump(mode="json"),
     }
 
 

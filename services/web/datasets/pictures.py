@@ -1,5 +1,6 @@
 """Cutting faces out of kept pictures, and turning them into what exports hold. Blocks: for a thread."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,15 @@ class Cut:
     fingerprint: int
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A face as far as copies matter."""
+
+    pixels: bytes
+    """The same only for faces whose `Cut` has the same pixels."""
+    fingerprint: int
+
+
 def decode(jpeg: bytes) -> Image.Image:
     """A kept picture, grey where it is grey, else red, green and blue.
 
@@ -47,6 +57,20 @@ def cut_face(picture: Image.Image, box: Box) -> Cut:
 
     Parts outside the picture repeat its border.
     """
+    face = _square(picture, box)
+    buffer = io.BytesIO()
+    face.save(buffer, "PNG")
+    return Cut(buffer.getvalue(), face.width, face.height, fingerprint(grey_of(face)))
+
+
+def glance(picture: Image.Image, box: Box) -> Glance:
+    """What `cut_face` would be compared by, at a fraction of its time: to write PNG takes most of that."""
+    face = _square(picture, box)
+    pixels = f"{face.mode} {face.width} {face.height} ".encode() + face.tobytes()
+    return Glance(hashlib.sha256(pixels).digest(), fingerprint(grey_of(face)))
+
+
+def _square(picture: Image.Image, box: Box) -> Image.Image:
     left, top, side = (round(value) for value in crop_square(box, FER2013_CROP))
     side = max(side, 1)
     across = np.clip(np.arange(left, left + side), 0, picture.width - 1)
@@ -58,9 +82,7 @@ def cut_face(picture: Image.Image, box: Box) -> Cut:
     face = Image.fromarray(square)
     if side > MAX_SIDE:
         face = face.resize((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    face.save(buffer, "PNG")
-    return Cut(buffer.getvalue(), face.width, face.height, fingerprint(grey_of(face)))
+    return face
 
 
 def grey_of(picture: Image.Image) -> Grey:

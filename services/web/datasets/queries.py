@@ -177,10 +177,17 @@ async def kinds(connection: AsyncConnection, chosen: DatasetFilter) -> list[Kind
 
 
 async def candidates(
-    connection: AsyncConnection, chosen: DatasetFilter, after: tuple[datetime, UUID, int] | None, limit: int
+    connection: AsyncConnection,
+    chosen: DatasetFilter,
+    after: tuple[datetime, UUID, int] | None,
+    limit: int,
+    *,
+    only_with_picture: bool = False,
 ) -> list[Candidate]:
     """The next faces that fit, in the order of their keys."""
     statement = _candidates(chosen, after[0] if after else None)
+    if only_with_picture:
+        statement = statement.where(frames.c.frame_id.is_not(None))
     key = tuple_(faces.c.captured_at, faces.c.event_id, faces.c.face_index)
     if after is not None:
         statement = statement.where(key > tuple_(*(literal(part) for part in after)))
@@ -369,6 +376,17 @@ async def labellers(connection: AsyncConnection, dataset_id: UUID) -> int:
         .where(dataset_items.c.dataset_id == dataset_id)
     )
     return await connection.scalar(statement) or 0
+
+
+async def labellers_of(connection: AsyncConnection, found: Sequence[Candidate]) -> int:
+    """How many people voted on these faces."""
+    statement = text(
+        "SELECT count(DISTINCT v.labeller) FROM votes AS v JOIN "
+        "unnest(CAST(:events AS uuid[]), CAST(:faces AS integer[])) AS f(event_id, face_index) "
+        "ON v.event_id = f.event_id AND v.face_index = f.face_index"
+    )
+    values = {"events": [one.event_id for one in found], "faces": [one.face_index for one in found]}
+    return await connection.scalar(statement, values) or 0
 
 
 async def renumber(connection: AsyncConnection, dataset_id: UUID, moved: Sequence[tuple[int, int, str]]) -> None:

@@ -1,12 +1,14 @@
 """What the REST interface takes and gives about datasets and exports; filters and splits are stored as they are."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.web.datasets.formats import FORMATS, FormatName
+from services.web.datasets.judging import REASONS
 from services.web.schemas import CursorText, Limit, Span
 from shared.emotions import EMOTIONS, Emotion
 from shared.messages import Timestamp
@@ -14,6 +16,8 @@ from shared.messages import Timestamp
 SPLITS: Final = ("train", "validation", "test")
 SplitName = Literal["train", "validation", "test"]
 MAX_ITEMS: Final = 200_000
+LOOKED_AT_MOST: Final = 2_000
+"""Faces with a picture, up to which a preview looks for copies."""
 _MAX_SEED: Final = 2**31 - 1
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 
@@ -103,6 +107,11 @@ class SplitPlan(_Part):
             raise ValueError("train must not be 0")
         return self
 
+    @classmethod
+    def in_order(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """One that comes from the database, which keeps no order."""
+        return {name: kept[name] for name in cls.model_fields if name in kept}
+
     def shares(self) -> dict[str, int]:
         """Per cent by split, in their order."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
@@ -130,32 +139,78 @@ class Caution(BaseModel):
     next_step: str = Field(examples=["Label more faces that look disgusted, or leave out some of the others."])
 
 
+# The database keeps objects without their order.
+def _each_emotion(counts: dict[str, int]) -> dict[str, int]:
+    return {emotion: counts.get(emotion, 0) for emotion in EMOTIONS}
+
+
+LabelCounts = Annotated[
+    dict[str, int],
+    Field(description="faces by label, also those without any"),
+    AfterValidator(_each_emotion),
+]
+
+
 class SplitCounts(BaseModel):
     """What is in one split."""
 
     items: int
     persons: int
-    labels: dict[str, int]
+    labels: LabelCounts
+
+
+def _each_split(counts: dict[str, SplitCounts]) -> dict[str, SplitCounts]:
+    return {split: counts[split] for split in SPLITS if split in counts}
+
+
+def _each_reason(counts: dict[str, int]) -> dict[str, int]:
+    return {reason: counts[reason] for reason in REASONS if reason in counts}
 
 
 class Summary(BaseModel):
     """Counts of a choice."""
 
     items: int = Field(description="faces")
-    labels: dict[str, int] = Field(description="faces by label, also those without any")
+    labels: LabelCounts
     persons: int
     sessions: int
     pseudo_labels: int = Field(description="faces that the model labelled and nobody else")
     agreement: float | None = Field(description="mean share of the votes that the label has; null without votes")
-    left_out: dict[str, int] = Field(description="faces that fit the filter and are not taken, by reason")
-    splits: dict[str, SplitCounts]
+    left_out: Annotated[
+        dict[str, int],
+        Field(description="faces that fit the filter and are not taken, by reason"),
+        AfterValidator(_each_reason),
+    ]
+    splits: Annotated[dict[str, SplitCounts], AfterValidator(_each_split)]
     warnings: list[Caution]
 
 
-class Preview(Summary):
-    """What a choice would give. Copies are found when it is built, so a few faces fewer may come of it."""
+class Progress(BaseModel):
+    """How far work is."""
 
+    done: int
+    total: int
+
+
+Certainty = Literal["exact", "counting", "upper_bound"]
+
+
+class Preview(Summary):
+    """What a choice would give."""
+
+    certainty: Certainty = Field(
+        description="exact: what building would give now, copies and warnings too. counting: copies are still being "
+        "looked for, and until they are known this is the most that it gives; ask again at once. upper_bound: so many "
+        f"pictures (more than {LOOKED_AT_MOST:,}) are compared only when it is built; this is the most that it gives."
+    )
+    compared: Progress | None = Field(description="faces whose pictures were compared; null where none is to be")
     too_many: bool = Field(description=f"it is more than the {MAX_ITEMS:,} faces that a dataset may have")
+    labellers: int | None = Field(description="who voted on it; null unless it is exact")
+    copies: int | None = Field(description="faces with the same pixels as another; null unless it is exact")
+    near_copies: int | None = Field(
+        description="faces that nearly look like another of the same person; null unless it is exact"
+    )
+    dropped_copies: int | None = Field(description="copies and near copies left out; null unless it is exact")
 
 
 class BuiltSummary(Summary):
@@ -166,13 +221,6 @@ class BuiltSummary(Summary):
     near_copies: int = Field(description="faces that nearly look like another of the same person")
     dropped_copies: int
     bytes: int = Field(description="of all pictures")
-
-
-class Progress(BaseModel):
-    """How far work is."""
-
-    done: int
-    total: int
 
 
 class Dataset(BaseModel):

@@ -3,12 +3,20 @@
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { fillSessions } from "./session-choice.js";
-import { inWords, shown } from "./summary.js";
+import { inWords, number, shown } from "./summary.js";
+import { EMOTIONS } from "./timeline.js";
 import { label } from "./words.js";
 
-const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const WAIT_MS = 400;
 const SHARES = ["min_agreement", "min_confidence", "max_confidence", "pseudo_min_confidence"];
+
+/** What is to be known of counts that are not, or cannot be, what a build gives. */
+function remarks(counts) {
+  if (counts.too_many) return ["That is more than a dataset may have: choose a shorter time or one device."];
+  if (counts.certainty === "counting") return [`Looking for copies: ${number(counts.compared.done)} of ${number(counts.compared.total)} faces are compared.`];
+  if (counts.certainty === "upper_bound") return ["So many are compared only when the dataset is built: copies are found then, and there may be other warnings."];
+  return [];
+}
 
 export class DatasetForm {
   #timer = null;
@@ -63,11 +71,15 @@ export class DatasetForm {
   async count() {
     const asking = ++this.#asked;
     say(this.text, "Counting.");
+    const choice = this.#choice();
     try {
-      const counts = await ask("POST", "/api/v1/datasets/preview", this.#choice());
-      if (asking !== this.#asked) return;
-      say(this.text, counts.too_many ? `${inWords(counts)} That is more than a dataset may have: choose a shorter time or one device.` : inWords(counts));
-      this.preview.replaceChildren(...(counts.items || Object.keys(counts.left_out).length ? shown(counts, "this choice") : []));
+      let counts;
+      do {
+        counts = await ask("POST", "/api/v1/datasets/preview", choice);
+        if (asking !== this.#asked) return;
+        say(this.text, [inWords(counts), ...remarks(counts)].join(" "));
+        this.preview.replaceChildren(...(counts.items || Object.keys(counts.left_out).length ? shown(counts, "this choice") : []));
+      } while (counts.certainty === "counting");
     } catch (problem) {
       if (asking !== this.#asked) return;
       this.preview.replaceChildren();

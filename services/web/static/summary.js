@@ -1,6 +1,7 @@
 // Counts of a choice of faces: bars with numbers, splits, what was left out, and warnings.
 
 import { icon, make } from "./dom.js";
+import { EMOTIONS } from "./timeline.js";
 import { label } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -40,7 +41,7 @@ function splits(summary, of) {
   scroll.setAttribute("aria-label", `Splits of ${of}`);
   const table = make("table");
   const head = make("tr");
-  for (const word of ["Split", "Faces", "Persons"]) {
+  for (const word of ["Split", "Faces", "Persons", ...EMOTIONS.map(label)]) {
     const cell = make("th", "", word);
     cell.scope = "col";
     head.append(cell);
@@ -52,7 +53,7 @@ function splits(summary, of) {
     const row = make("tr");
     const first = make("th", "", label(name));
     first.scope = "row";
-    row.append(first, make("td", "", number(counts.items)), make("td", "", number(counts.persons)));
+    row.append(first, make("td", "", number(counts.items)), make("td", "", number(counts.persons)), ...EMOTIONS.map((emotion) => make("td", "", number(counts.labels[emotion] ?? 0))));
     body.append(row);
   }
   table.append(thead, body);
@@ -72,13 +73,14 @@ function cautions(warnings) {
   return list;
 }
 
-/** One sentence. */
+/** One sentence. A choice of which copies are not known yet is the most that it gives. */
 export function inWords(summary) {
   if (!summary.items) return "No face fits this choice.";
+  const most = summary.certainty && summary.certainty !== "exact" ? "At most " : "";
   const people = `${number(summary.persons)} ${summary.persons === 1 ? "person" : "persons"}`;
   const agreement = summary.agreement === null ? "" : ` Labellers agree on ${Math.round(100 * summary.agreement)}% of their votes.`;
   const pseudo = summary.pseudo_labels ? ` ${number(summary.pseudo_labels)} of them are labelled by the model alone.` : "";
-  return `${number(summary.items)} ${summary.items === 1 ? "face" : "faces"} of ${people}.${pseudo}${agreement}`;
+  return `${most}${number(summary.items)} ${summary.items === 1 ? "face" : "faces"} of ${people}.${pseudo}${agreement}`;
 }
 
 /** Elements for all of it but the sentence; `of` says in words what it is of. */
@@ -86,7 +88,7 @@ export function shown(summary, of) {
   const parts = [bars(summary.labels), splits(summary, of)];
   const left = Object.entries(summary.left_out);
   if (left.length) parts.push(make("p", "quiet", `Left out: ${left.map(([reason, count]) => `${number(count)} ${LEFT_OUT[reason] ?? reason}`).join("; ")}.`));
-  if (summary.dropped_copies) parts.push(make("p", "quiet", `${number(summary.dropped_copies)} copies and near copies were left out.`));
+  if (summary.dropped_copies) parts.push(make("p", "quiet", `${number(summary.dropped_copies)} copies and near copies ${"certainty" in summary ? "would be" : "were"} left out.`));
   if (summary.warnings.length) parts.push(cautions(summary.warnings));
   return parts;
 }

@@ -21,6 +21,7 @@ from services.web.accounts.passwords import Passwords
 from services.web.accounts.people import People
 from services.web.app import create_app
 from services.web.database import Database
+from services.web.datasets.previewing import Previewer
 from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.gate import RIGHTS_OF_ROLE, Gate, Identity, Need
@@ -71,6 +72,7 @@ def routes_and_client() -> Iterator[tuple[Sequence[BaseRoute], httpx.AsyncClient
         hub=Hub(),
         database=database,
         pictures=FacePictures(OwnedThread(ThreadPoolExecutor(1))),
+        previewer=Previewer(OwnedThread(ThreadPoolExecutor(1))),
         wish_of=lambda _device: None,
         set_paused=set_paused,
         change_wish=change_wish,

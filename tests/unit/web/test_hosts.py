@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.web.app import create_app
+from services.web.datasets.previewing import Previewer
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import host_of, is_safe
@@ -86,6 +87,7 @@ def client() -> httpx.AsyncClient:
         hub=Hub(),
         database=None,
         pictures=FacePictures(OwnedThread(ThreadPoolExecutor(1))),
+        previewer=Previewer(OwnedThread(ThreadPoolExecutor(1))),
         wish_of=lambda _device: None,
         set_paused=set_paused,
         change_wish=change_wish,
