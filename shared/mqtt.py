@@ -14,9 +14,10 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
+from paho.mqtt import client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from shared import logs
@@ -82,6 +83,31 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
             "expected readable PEM files in ca_file, cert_file and key_file, or the authority itself in ca"
         ) from None
     return context
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt's client, careful with sockets that are closed."""
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        # aiomqtt has the loop wait for the socket's number in its next turn, even if the connection breaks in this one:
+        # "Bad file descriptor" then, or another socket that has the number by now is waited for, without an end.
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # as aiomqtt does: whatever it is, the connection is over
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def wait() -> None:
+            if client.socket() is sock:
+                self._loop.add_writer(number, write)
+
+        number = sock.fileno()
+        self._loop.call_soon_threadsafe(wait)
+
+    def hang_up(self) -> None:
+        """Close what a connection that never came about has left open: aiomqtt does not."""
+        self._client._sock_close()
 
 
 class MqttLink:
@@ -207,7 +233,7 @@ class MqttLink:
     async def _one_connection(self) -> None:
         settings = self._settings
         # A new client each time: aiomqtt makes its queue once, and a stale one would outlive its connection.
-        client = aiomqtt.Client(
+        client = _Client(
             settings.host,
             settings.port,
             identifier=self._client_id,
@@ -221,28 +247,31 @@ class MqttLink:
             socket_options=_SOCKET_OPTIONS,
         )
         client.pending_calls_threshold = _PENDING_IS_NORMAL
-        async with client:
-            self._look_at_certificate(client)
-            refused = [
-                topic_filter
-                for topic_filter, qos, _ in self._handlers
-                if any(_number(code) >= _REFUSED for code in await client.subscribe(topic_filter, qos))
-            ]
-            if refused:
-                log.error(
-                    "the broker refuses subscriptions; check its access rules", broker=self.address, topics=refused
-                )
-            self.refused_topics = tuple(refused)
-            self._client = client
-            self.last_error = None
-            self.login_refused = False
-            self.connections += 1
-            self.connected.set()
-            log.info("broker connected", broker=self.address)
-            for function in self._on_connect:
-                function()
-            async for message in client.messages:
-                self._dispatch(message)
+        try:
+            async with client:
+                self._look_at_certificate(client)
+                refused = [
+                    topic_filter
+                    for topic_filter, qos, _ in self._handlers
+                    if any(_number(code) >= _REFUSED for code in await client.subscribe(topic_filter, qos))
+                ]
+                if refused:
+                    log.error(
+                        "the broker refuses subscriptions; check its access rules", broker=self.address, topics=refused
+                    )
+                self.refused_topics = tuple(refused)
+                self._client = client
+                self.last_error = None
+                self.login_refused = False
+                self.connections += 1
+                self.connected.set()
+                log.info("broker connected", broker=self.address)
+                for function in self._on_connect:
+                    function()
+                async for message in client.messages:
+                    self._dispatch(message)
+        finally:
+            client.hang_up()
         self.last_error = "the connection was closed"
 
     def _look_at_certificate(self, client: aiomqtt.Client) -> None:

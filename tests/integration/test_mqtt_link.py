@@ -1,16 +1,20 @@
 """The one connection to a broker, against a real Mosquitto."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from typing import Any
 
 import pytest
+from paho.mqtt.enums import MQTTErrorCode
 
 from shared.errors import SettingsError
 from shared.mqtt import MqttLink, NotConnected, Will
 from shared.settings import MqttSettings
 from tests.conftest import Mosquitto
-from tests.support.patience import STOPS_WITHIN_S
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 
 
 @asynccontextmanager
@@ -72,6 +76,74 @@ async def test_the_link_comes_back_by_itself_and_subscribes_again(own_mosquitto:
         await reconnected.wait()
         await link.publish("x", b"again", qos=1)
         assert await got.get() == b"again"
+
+
+async def test_a_connection_that_breaks_while_a_message_goes_out_leaves_other_sockets_alone(
+    mqtt_settings: MqttSettings,
+) -> None:
+    loop = asyncio.get_running_loop()
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    link = MqttLink(mqtt_settings)
+    async with running(link):
+        client = link._client
+        assert client is not None
+        sock = client._client.socket()
+        assert sock is not None
+        number = sock.fileno()
+        sending = asyncio.create_task(link.publish(f"{mqtt_settings.topic_prefix}/x", b"", qos=1))
+        with closing(socket.socket()) as other:
+            await asyncio.sleep(0)  # it has asked that the socket be waited for
+            client._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+            os.dup2(other.fileno(), number)  # the next to be opened gets the number that is free
+            await asyncio.sleep(0)
+            waited_for = loop.remove_writer(number)
+            os.close(number)
+        with pytest.raises(NotConnected):
+            await sending
+    assert not waited_for
+    assert not complaints
+
+
+class Silent:
+    """A server that takes a connection and says nothing."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hung_up = asyncio.Event()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[MqttSettings]:
+        """Settings that lead to it; a client that is left alone keeps its connection for ten minutes."""
+        async with await asyncio.start_server(self._listen, "127.0.0.1", 0) as server:
+            yield MqttSettings(port=server.sockets[0].getsockname()[1], keepalive_s=600)
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        self.asked.set()
+        await reader.read()
+        self.hung_up.set()
+        writer.close()
+
+
+async def test_a_broker_that_never_answers_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.mqtt._CONNECT_TIMEOUT_S", 0.05)
+    broker = Silent()
+    async with broker.serving() as settings, asyncio.timeout(WAIT_S):
+        task = asyncio.create_task(MqttLink(settings).run())
+        await broker.hung_up.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_link_that_is_stopped_while_it_waits_for_an_answer_hangs_up() -> None:
+    broker = Silent()
+    async with broker.serving() as settings, asyncio.timeout(WAIT_S):
+        task = asyncio.create_task(MqttLink(settings).run())
+        await broker.asked.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await broker.hung_up.wait()
 
 
 def test_a_certificate_that_cannot_be_read_is_told() -> None:
