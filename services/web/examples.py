@@ -42,7 +42,19 @@ _BY_NAME: Final[Mapping[str, Any]] = {
     "sha256": _SHA256,
     "headline": "Looks happy",
     "looks": "happy",
-    "statuses": {},
+    "statuses": {
+        "capture": {
+            "schema": 1,
+            "device": "camera-1",
+            "service": "capture",
+            "state": "online",
+            "at": "2026-03-01T12:00:05.250000Z",
+            "problems": [],
+            "values": {"fps": 15.0, "source": "0"},
+            "received_at": "2026-03-01T12:00:05.172000Z",
+            "clock_skew_s": 0.078,
+        }
+    },
     "desired": {"paused": False, "model": "slim_resnet"},
     "in_use_by": ["camera-1"],
     "present_on": ["camera-1"],

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from services.web.clocks import clock_skew_s
 from services.web.hub import PREVIEW, Event, Hub, Kind, TooManyDevices, TooManyKept
 from services.web.wording import detection_words, live_words
 from shared import logs
@@ -120,7 +121,12 @@ class Feed:
         _same_device(topic, name, status.device)
         if status.service != topic.rest:
             raise BadMessage(name, "service", f"{status.service!r} is not the topic's {topic.rest!r}")
-        self._pass_on("status", topic, status.model_dump(mode="json", by_alias=True), keep=key)
+        data = status.model_dump(mode="json", by_alias=True)
+        last = self._hub.latest(topic.device).get(key)
+        received_at = self._now()
+        before = json.loads(last.data) if last is not None else None
+        data["clock_skew_s"] = clock_skew_s(status.at, received_at, before)
+        self._pass_on("status", topic, data, keep=key, received_at=received_at)
 
     def _detection(self, topic: Topic, name: str, payload: bytes) -> None:
         detection = decode(Detection, name, payload)
@@ -158,9 +164,16 @@ class Feed:
         _same_device(topic, name, decode(Desired, name, payload).device)
         self._on_desired(topic.device, json.loads(payload))
 
-    def _pass_on(self, kind: Kind, topic: Topic, data: dict[str, Any], keep: str | None = None) -> None:
+    def _pass_on(
+        self,
+        kind: Kind,
+        topic: Topic,
+        data: dict[str, Any],
+        keep: str | None = None,
+        received_at: datetime | None = None,
+    ) -> None:
         # Ages are shown by this machine's clock, so that a device whose clock is wrong still looks fresh.
-        data["received_at"] = rfc3339(self._now())
+        data["received_at"] = rfc3339(received_at or self._now())
         self._hub.publish(Event(kind, topic.device, _dump(data)), keep=keep)
 
 

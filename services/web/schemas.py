@@ -246,13 +246,23 @@ class FramePage(Answer):
     next_cursor: str | None
 
 
+class HeardStatus(Status):
+    """How an edge service was when it last told, and when that came."""
+
+    received_at: Timestamp = Field(description="by this machine's clock, unlike `at`, which is by the device's")
+    clock_skew_s: float | None = Field(
+        description="seconds that the device's clock is ahead of this machine's; less than 0: behind. Two statuses in "
+        "a row tell it, with the delay of their way; null until then"
+    )
+
+
 class DeviceEntry(Answer):
     """A device as the records and the broker know it. Times are null where no detection of it was ever stored."""
 
     device: str
     first_seen: Timestamp | None = None
     last_seen: Timestamp | None = None
-    statuses: dict[str, Status] = Field(description="the last status of each of its services")
+    statuses: dict[str, HeardStatus] = Field(description="the last status of each of its services")
     desired: dict[str, Any] | None = Field(default=None, description="what a person wants of it, as retained")
 
 

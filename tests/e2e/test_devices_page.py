@@ -1,12 +1,14 @@
 """The page of devices in a real browser: what is wrong and what to do, and what is wished until it is done."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from shared.messages import Desired, Problem, Sampling, StatusValue, decode
 from shared.settings import MqttSettings
+from tests.integration.delivery import until
 from tests.support import scenes
 from tests.support.browser import Device, visiting
 from tests.support.web import running_web, web_settings
@@ -64,6 +66,15 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         await tell(**{**model, "model_folder": "other", "sampling": "on", "sampling_every_s": 5.0})
         await expect(compared).to_contain_text("Wanted: other. The device says: other. Done.")
         await expect(compared).to_contain_text("one every 5 s. Done.")
+
+        async def clock_is_ahead() -> bool:
+            ahead = scenes.status(device.name, "classifier")
+            ahead = ahead.model_copy(update={"at": ahead.at + timedelta(hours=1), "values": {**ahead.values, **model}})
+            await device.link.publish(device.topics.status(device.name, "classifier"), ahead.to_json(), qos=1)
+            return "ahead" in await readings.inner_text()
+
+        await until(clock_is_ahead)
+        await expect(card.locator(".problems")).to_contain_text("Its clock is")
         await card.get_by_role("button", name="Pause camera").press("Enter")
         await expect(card.get_by_role("button", name="Resume camera")).to_be_visible()
         await expect(compared).to_contain_text("Wanted: paused. The device says: running. Not done yet.")

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -146,6 +146,35 @@ async def test_sampling_and_model_are_wished_taken_back_and_listed(mqtt_settings
         other, used = (await api.get("/api/v1/models")).json()["items"]
         assert (other["name"], other["version"], other["present_on"]) == ("other", None, [DEVICE])
         assert (used["version"], used["in_use_by"], used["present_on"]) == ("1.1.0", [DEVICE], [DEVICE])
+
+
+async def test_when_a_status_came_and_how_far_its_clock_is_ahead_are_told(mqtt_settings: MqttSettings) -> None:
+    async with (
+        a_device(mqtt_settings) as edge,
+        running_web(web_settings(mqtt_settings)) as base,
+        httpx.AsyncClient(base_url=base) as api,
+    ):
+        began = datetime.now(UTC)
+
+        async def heard(service: str) -> dict[str, Any]:
+            (entry,) = (await api.get("/api/v1/devices")).json()["items"] or [{"statuses": {}}]
+            return dict(entry["statuses"].get(service, {}))
+
+        async def told(service: str, ahead_s: float) -> bool:
+            status = scenes.status(DEVICE, service)
+            status = status.model_copy(update={"at": status.at + timedelta(seconds=ahead_s)})
+            await edge.link.publish(edge.topics.status(DEVICE, service), status.to_json(), qos=1, retain=True)
+            return (await heard(service)).get("clock_skew_s") is not None
+
+        await until(lambda: told("classifier", 90))
+        await until(lambda: told("capture", -90))
+        classifier, capture = await heard("classifier"), await heard("capture")
+        assert classifier["clock_skew_s"] == pytest.approx(90, abs=30)
+        assert capture["clock_skew_s"] == pytest.approx(-90, abs=30)
+        for status in (classifier, capture):
+            assert began < datetime.fromisoformat(status["received_at"]) <= datetime.now(UTC)
+            sent = datetime.fromisoformat(status["at"]) - datetime.fromisoformat(status["received_at"])
+            assert abs(sent.total_seconds()) > 60, "`at` stays as the device said it"
 
 
 async def test_an_unknown_device_and_a_broker_that_is_away_are_told(mqtt_settings: MqttSettings) -> None:

@@ -24,7 +24,8 @@ _DESCRIPTION: Final = """Server-sent events, as they happen:
 
 - `heartbeat` `{at, lost}`: every 5 s, with this machine's time and how many events this reader lost by being slow
 - `broker` `{connected, since}`: whether this service reaches its broker
-- `status`: a device's service told how it is (the Status message and `received_at`)
+- `status`: a device's service told how it is (the Status message, `received_at`, and `clock_skew_s`: seconds that the
+  device's clock is ahead of this machine's, less than 0 behind, null where not known yet)
 - `live`: the scene after one frame (the Live message, `received_at`, and `words` for each face)
 - `preview` `{device, n, frame_number, drawn, received_at}`: a new picture is at
   `/api/v1/devices/{device}/preview.jpg?n=…`; `drawn`: whether boxes and words are in it

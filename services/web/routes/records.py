@@ -23,13 +23,13 @@ from services.web.schemas import (
     DeviceList,
     FramePage,
     FrameQuery,
+    HeardStatus,
     Stats,
     StatsQuery,
     StoredDetection,
 )
 from services.web.trail import Trail
 from shared.errors import BadPicture
-from shared.messages import Status
 
 _ASK_EACH_TIME: Final = "private, no-cache"
 """A browser may keep a picture and asks before it shows it again: one that was erased is then gone there as well, and
@@ -208,8 +208,8 @@ def router(
     return routes
 
 
-def _statuses(hub: Hub, device: str) -> dict[str, Status]:
-    found = [Status.model_validate(json.loads(e.data)) for e in hub.latest(device).values() if e.kind == "status"]
+def _statuses(hub: Hub, device: str) -> dict[str, HeardStatus]:
+    found = [HeardStatus.model_validate(json.loads(e.data)) for e in hub.latest(device).values() if e.kind == "status"]
     return {status.service: status for status in found}
 
 

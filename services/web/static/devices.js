@@ -7,7 +7,6 @@ import { duration, reading } from "./words.js";
 
 const RENDER_MS = 1000;
 const ASK_MS = 15_000;
-const SKEW_AGREES_S = 1;
 
 const byId = (id) => document.getElementById(id);
 const mayChange = document.body.dataset.rights.split(" ").includes("research");
@@ -20,8 +19,6 @@ const milliseconds = (value) => (value === null || value === undefined ? "not kn
 
 class Device {
   #statuses = new Map();
-  #skew = null;
-  #lastOffset = null;
   #desired = {};
   #lastSeen = null;
   #touched = false;
@@ -45,12 +42,6 @@ class Device {
   }
 
   status(status) {
-    const offset = (Date.parse(status.at) - Date.parse(status.received_at)) / 1000;
-    // A status that the broker kept is old when it comes; two that agree are not.
-    if (status.service === "classifier" && this.#statuses.has("classifier")) {
-      if (this.#lastOffset !== null && Math.abs(offset - this.#lastOffset) < SKEW_AGREES_S && status.at !== this.#statuses.get("classifier").at) this.#skew = offset;
-      this.#lastOffset = offset;
-    }
     this.#statuses.set(status.service, status);
     if (status.service === "classifier") this.#offerModels(status.values);
   }
@@ -66,10 +57,12 @@ class Device {
     const statuses = [...this.#statuses.values()];
     const values = this.#statuses.get("classifier")?.values ?? {};
     const capture = this.#statuses.get("capture")?.values ?? {};
+    // How many seconds its clock is ahead; null until two statuses told.
+    const skew = this.#statuses.get("classifier")?.clock_skew_s ?? this.#statuses.get("capture")?.clock_skew_s ?? null;
     stateChip(this.parts.state, statuses);
     const recording = values.recording;
     chip(this.parts.recording, recording ? "bad" : "wait", recording === undefined ? "unsure" : recording ? "recording" : "not-recording", recording === undefined ? "Recording not known" : recording ? "Recording pictures" : "Not recording pictures");
-    drawProblems(this.parts.problems, [...problemsOf(statuses), ...signsOf(values, this.#skew)]);
+    drawProblems(this.parts.problems, [...problemsOf(statuses), ...signsOf(values, skew)]);
     const heard = Math.max(...statuses.map((status) => Date.parse(status.received_at)), this.#lastSeen ? Date.parse(this.#lastSeen) : 0);
     say(this.parts.seen, heard > 0 ? `Last heard ${duration((now - heard) / 1000)} ago` : "Never heard");
     fill(this.parts.readings, [
@@ -82,7 +75,7 @@ class Device {
       ["Waiting to be stored", reading(values.outbox_depth ?? null)],
       ["Given up for want of space", reading(values.outbox_dropped ?? null)],
       ["Temperature", typeof values.temperature_c === "number" ? `${Math.round(values.temperature_c)} °C` : "the device does not tell"],
-      ["Clock", this.#skew === null ? "not known yet" : Math.abs(this.#skew) < 1 ? "right" : `${duration(Math.abs(this.#skew))} ${this.#skew > 0 ? "ahead" : "behind"}`],
+      ["Clock", skew === null ? "not known yet" : Math.abs(skew) < 1 ? "right" : `${duration(Math.abs(skew))} ${skew > 0 ? "ahead" : "behind"}`],
       ["Model", reading(values.model ?? null)],
       ["Face detector", reading(values.detector ?? null)],
     ]);
