@@ -141,6 +141,7 @@ _BY_NAME: Final[Mapping[str, Any]] = {
     "title": "class folders",
     "what": "train, validation and test, in each a folder for every label",
     "library": "pandas",
+    "by_hand": None,
     "code": 'rows = pandas.read_json("FILE/train/metadata.jsonl", lines=True)',
     # people, keys, and what they did
     "created_by": "ada",

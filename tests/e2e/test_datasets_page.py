@@ -158,6 +158,12 @@ async def test_copies_are_told_before_a_dataset_is_built_and_its_splits_stand_in
             sad = [int(cell) for cell in await detail.locator("tbody td:nth-child(8)").all_text_contents()]
             assert sum(sad) == 7
 
+            await detail.get_by_role("button", name="Export").click()
+            await detail.get_by_text("How to load it").click()
+            await expect(detail.locator(".snippet", has_text="torchvision")).to_contain_text(
+                "Run by hand with torchvision 0.29.1 (torch 2.14.1), November 2026."
+            )
+
             monkeypatch.setattr(previewing, "LOOKED_AT_MOST", 40)
             await page.get_by_label("Seed").fill("1")
             await expect(text).to_contain_text("At most 47 faces of 7 persons.")

@@ -285,7 +285,10 @@ class Snippet(BaseModel):
 
     library: str
     code: str
-    tested: bool = Field(description="whether this project's tests run these very lines")
+    tested: bool = Field(description="whether this project's tests run these very lines wherever they run")
+    by_hand: str | None = Field(
+        description="with what these very lines were run by hand, and when; null where the tests always run them"
+    )
 
 
 class ExportFormat(BaseModel):

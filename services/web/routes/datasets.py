@@ -191,7 +191,8 @@ def router(
                     what=one.what,
                     missing=one.missing(),
                     snippets=[
-                        Snippet(library=each.library, code=each.code, tested=each.tested) for each in one.snippets
+                        Snippet(library=each.library, code=each.code, tested=each.by_hand is None, by_hand=each.by_hand)
+                        for each in one.snippets
                     ],
                 )
                 for name, one in FORMATS.items()

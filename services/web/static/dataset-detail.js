@@ -205,7 +205,7 @@ export class DatasetDetail {
       pre.append(make("code", "", code));
       const row = make("div", "row");
       row.append(make("strong", "", snippet.library), copyable(code, `the lines for ${snippet.library}`));
-      if (!snippet.tested) row.append(make("span", "quiet", "Written after its documentation; not run by our tests."));
+      if (snippet.by_hand) row.append(make("span", "quiet", `Run by hand with ${snippet.by_hand}.`));
       part.append(row, pre);
       details.append(part);
     }
