@@ -39,7 +39,7 @@ from services.web.routes import (
     records,
     sessions,
 )
-from services.web.search import UnknownSession
+from services.web.search import UnknownReference
 from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
@@ -126,9 +126,11 @@ class WebApp(FastAPI):
         return super().openapi()
 
 
-async def _on_unknown_session(request: Request, error: Exception) -> JSONResponse:
-    reason = f"there is no study session {error}; the page Sessions lists them"
-    return problems.bad_parameters([problems.WrongParameter(parameter="session", reason=reason)]).response(request)
+async def _on_unknown_reference(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, UnknownReference):
+        raise error
+    wrong = problems.WrongParameter(parameter=error.parameter, reason=str(error))
+    return problems.bad_parameters([wrong]).response(request)
 
 
 def create_app(
@@ -177,7 +179,7 @@ def create_app(
         return problem_of(error).response(request)
 
     app.add_exception_handler(DatabaseUnavailable, on_database)
-    app.add_exception_handler(UnknownSession, _on_unknown_session)
+    app.add_exception_handler(UnknownReference, _on_unknown_reference)
     charts = all(path.is_file() for path in CHART_FILES)
     if not charts:
         log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))

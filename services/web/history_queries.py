@@ -43,7 +43,7 @@ async def episode_page(connection: AsyncConnection, query: EpisodeQuery) -> Epis
     """Episodes that fit a query, newest first.
 
     Raises:
-        UnknownSession: if the query names a session that is not there.
+        UnknownReference: if the query names a session or an episode that is not there.
     """
     wanted = await search.resolve(connection, query)
     cursor = cursors.decode(query.cursor) if query.cursor is not None else None
@@ -142,7 +142,7 @@ async def timeline(connection: AsyncConnection, query: EpisodeFilter, now: datet
     counted at once, it begins with the newest of them.
 
     Raises:
-        UnknownSession: if the query names a session that is not there.
+        UnknownReference: if the query names a session or an episode that is not there.
     """
     wanted = await search.resolve(connection, query)
     at = episodes.c.first_at

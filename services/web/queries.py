@@ -64,7 +64,7 @@ async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> 
     """Detections that fit a query, newest first.
 
     Raises:
-        UnknownSession: if the query names a session that is not there.
+        UnknownReference: if the query names a session or an episode that is not there.
     """
     wanted = await search.resolve(connection, query)
     cursor = cursors.decode(query.cursor) if query.cursor is not None else None

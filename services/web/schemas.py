@@ -75,6 +75,7 @@ class Filter(Span):
     """What may be asked of detections and episodes."""
 
     session: UUID | None = Field(default=None, description="the devices and the time of this study session")
+    episode: UUID | None = Field(default=None, description="the one person and stretch that this episode is of")
     emotion: Emotion | None = Field(default=None, description="a face whose dominant emotion is this")
     min_confidence: float | None = Field(
         default=None, ge=0, le=1, description="a face read with at least this confidence", examples=[0.8]

@@ -6,8 +6,8 @@ combination of filters makes the database work without an end, however rare what
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -44,20 +44,28 @@ MAX_VOTED: Final = 2_500
 COUNTED: Final = 100_000
 """Episodes that one timeline counts."""
 _BEFORE_ALL: Final = UUID(int=0)
+_NEXT_MOMENT: Final = timedelta(microseconds=1)
+"""The database's own: an end is not included."""
 
 
-class UnknownSession(LookupError):
-    """There is no study session with the id that was asked for."""
+class UnknownReference(LookupError):
+    """A filter names by `parameter` something that is not there; the text says where to look."""
+
+    def __init__(self, parameter: str, text: str) -> None:
+        super().__init__(text)
+        self.parameter = parameter
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A filter with its session resolved to devices and a time."""
+    """A filter with its session, and its episode, resolved to devices and a time."""
 
     devices: tuple[str, ...] | None
     begin: datetime | None
     end: datetime | None
     filter: Filter
+    track: tuple[UUID, int] | None = None
+    """Start of the device, and its track there: the person that an episode is of."""
 
     def within(self, table: Table) -> list[ColumnElement[bool]]:
         """Of these devices, captured in this time."""
@@ -72,12 +80,23 @@ class Wanted:
     def of_face(self) -> bool:
         """Whether faces must be looked at."""
         wanted = self.filter
-        return any(each is not None for each in (wanted.emotion, wanted.min_confidence, wanted.ok, wanted.labelled))
+        asked = (self.track, wanted.emotion, wanted.min_confidence, wanted.ok, wanted.labelled)
+        return any(each is not None for each in asked)
 
     @property
     def of_detection(self) -> bool:
         """Whether detections must be looked at beyond device and time."""
-        return self.filter.model is not None or self.filter.has_frame is not None
+        return any(each is not None for each in (self.track, self.filter.model, self.filter.has_frame))
+
+    def on_faces(self) -> list[ColumnElement[bool]]:
+        """True for the faces that fit."""
+        of_track = [] if self.track is None else [faces.c.track_id == self.track[1]]
+        return of_track + of_face(self.filter)
+
+    def on_detections(self) -> list[ColumnElement[bool]]:
+        """True for the detections that fit, beyond device, time and faces."""
+        of_boot = [] if self.track is None else [detections.c.boot_id == self.track[0]]
+        return of_boot + of_model(detections, self.filter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +121,36 @@ def these(keys: Sequence[Cursor]) -> FromClause:
 
 
 async def resolve(connection: AsyncConnection, wanted: Filter) -> Wanted:
-    """Turn a session into its devices and time, together with those that were asked for.
+    """Turn a session and an episode into their devices and times, together with those that were asked for.
 
     Raises:
-        UnknownSession: if there is none with this id.
+        UnknownReference: if there is none with this id.
     """
-    devices = None if wanted.device is None else (wanted.device,)
-    if wanted.session is None:
-        return Wanted(devices, wanted.from_, wanted.to, wanted)
-    session = (
-        await connection.execute(select(study_sessions).where(study_sessions.c.id == wanted.session))
-    ).one_or_none()
-    if session is None:
-        raise UnknownSession(str(wanted.session))
-    of_session = tuple(session.devices)
-    both = of_session if devices is None else tuple(set(devices) & set(of_session))
-    ends = [moment for moment in (wanted.to, session.ended_at) if moment is not None]
-    begins = [moment for moment in (wanted.from_, session.started_at) if moment is not None]
-    return Wanted(both, max(begins), min(ends, default=None), wanted)
+    found = Wanted(None if wanted.device is None else (wanted.device,), wanted.from_, wanted.to, wanted)
+    if wanted.session is not None:
+        of_session = select(study_sessions).where(study_sessions.c.id == wanted.session)
+        session = (await connection.execute(of_session)).one_or_none()
+        if session is None:
+            reason = f"there is no study session {wanted.session}; the page Sessions lists them"
+            raise UnknownReference("session", reason)
+        found = _narrowed(found, tuple(session.devices), session.started_at, session.ended_at)
+    if wanted.episode is not None:
+        of_episode = select(episodes).where(episodes.c.id == wanted.episode)
+        one = (await connection.execute(of_episode)).one_or_none()
+        if one is None:
+            reason = f"there is no episode {wanted.episode}; all of its faces may have been erased or have expired"
+            raise UnknownReference("episode", reason)
+        found = _narrowed(found, (one.device,), one.first_at, one.last_at + _NEXT_MOMENT)
+        found = replace(found, track=(one.boot_id, one.track_id))
+    return found
+
+
+def _narrowed(wanted: Wanted, devices: tuple[str, ...], begin: datetime, end: datetime | None) -> Wanted:
+    """What is of these devices and this time as well."""
+    both = devices if wanted.devices is None else tuple(set(wanted.devices) & set(devices))
+    ends = [moment for moment in (wanted.end, end) if moment is not None]
+    begins = [moment for moment in (wanted.begin, begin) if moment is not None]
+    return replace(wanted, devices=both, begin=max(begins), end=min(ends, default=None))
 
 
 async def find_detections(
@@ -139,11 +170,11 @@ async def find_detections(
     statement: Select[*tuple[Any, ...]] = select(table.c.captured_at, table.c.event_id)
     if wanted.of_face:
         statement = statement.distinct()
-        conditions += of_face(wanted.filter)
+        conditions += wanted.on_faces()
         if wanted.of_detection:
             same = (faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
             statement = statement.join_from(faces, detections, and_(*same))
-    conditions += of_model(detections, wanted.filter)
+    conditions += wanted.on_detections()
     rows = await connection.execute(
         statement.where(*conditions)
         .order_by(*_ordered(table.c.captured_at, table.c.event_id, newer=newer))
@@ -193,12 +224,12 @@ async def _fitting(
         select(*key)
         .distinct()
         .join_from(table, faces, and_(faces.c.captured_at == table.c.captured_at, faces.c.event_id == table.c.id))
-        .where(faces.c.captured_at.between(first, last), *of_face(wanted.filter))
+        .where(faces.c.captured_at.between(first, last), *wanted.on_faces())
     )
     if wanted.of_detection:
         same = and_(faces.c.captured_at == detections.c.captured_at, faces.c.event_id == detections.c.event_id)
         statement = statement.join(detections, same).where(
-            detections.c.captured_at.between(first, last), *of_model(detections, wanted.filter)
+            detections.c.captured_at.between(first, last), *wanted.on_detections()
         )
     return [Cursor(*row) for row in await connection.execute(statement.order_by(*_ordered(*key, newer=newer)))]
 
@@ -319,6 +350,8 @@ def of_episode(wanted: Wanted) -> list[ColumnElement[bool]]:
     if begin is not None:  # none is longer than its day
         conditions += [episodes.c.first_at >= begin, episodes.c.last_at >= wanted.begin]
     this = wanted.filter
+    if this.episode is not None:
+        conditions.append(episodes.c.id == this.episode)
     if this.emotion is not None:
         conditions.append(episodes.c.dominant_emotion == this.emotion)
     if this.min_confidence is not None:

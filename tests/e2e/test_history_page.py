@@ -153,6 +153,41 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await page.close()
 
 
+async def test_from_an_episode_to_all_of_its_frames(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    begun = datetime.now(UTC) - timedelta(minutes=5)
+    boot = uuid4()
+    seen = [
+        scenes.detection("camera-1", *faces, captured_at=begun + timedelta(seconds=n), seq=n).model_copy(
+            update={"boot_id": boot}
+        )
+        for n, faces in enumerate([(scenes.face(1),), (scenes.face(1), scenes.face(2)), (scenes.face(2),)])
+    ]
+    async with records(database_settings, begun.date(), datetime.now(UTC).date()) as engine:
+        await ingested(engine, seen)
+        async with running_web(web_settings(mqtt_settings, database_settings)) as base:
+            page = await browser.new_page(viewport={"width": 360, "height": 800})
+            await page.goto(f"{base}/history?last=1h")
+            await page.locator("#list li").filter(has_text="Person 1").get_by_role("link").click()
+            await page.get_by_role("link", name="All frames of this stretch").press("Enter")
+            await expect(page.locator("#state")).to_contain_text("2 shown", timeout=WAIT_MS)
+            await expect(page.get_by_text("Only frames of one person and stretch.")).to_be_visible()
+            # Through them, and back to them.
+            await page.locator("#list").get_by_role("link").first.click()
+            await expect(page.locator("#title")).to_contain_text("camera-1")
+            await expect(page.get_by_role("link", name="Earlier")).to_have_attribute(
+                "href", re.compile(f"^/history/{seen[0].event_id}")
+            )
+            await expect(page.locator("#later")).to_have_attribute("aria-disabled", "true")
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
+            await page.get_by_role("link", name="Back to the history").click()
+            await expect(page.locator("#state")).to_contain_text("2 shown", timeout=WAIT_MS)
+            await page.get_by_role("button", name="Frames of everybody").press("Enter")
+            await expect(page.locator("#state")).to_contain_text("3 shown", timeout=WAIT_MS)
+            await page.close()
+
+
 HOURS = 48
 VISITS = (10, 20, 30, 40)
 """When in those hours somebody came by: between two bars of half an hour each."""

@@ -193,6 +193,37 @@ async def test_filters_give_exactly_what_fits_however_short_each_search_is(
             assert searches == 3  # of ten that somebody voted on, four at a time
 
 
+async def test_the_frames_of_one_episode_are_those_of_its_person_and_no_other(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    found, _ = await fill(engine)
+    again = scenes.detection("camera-1", scenes.face(2, "sad"), captured_at=at(45.5)).model_copy(
+        update={"boot_id": uuid4()}  # another start of the device counts its tracks anew
+    )
+    await ingested(engine, [again])
+    sad = next(one for one in (await episodes(api, device="camera-1")).items if one.faces == 30)
+    its = {"episode": str(sad.id), "limit": "1000"}
+
+    async def detections(**more: str) -> list[UUID]:
+        answer = await api.get("/api/v1/detections", params=its | more)
+        return [item.event_id for item in DetectionPage.model_validate(answer.json()).items]
+
+    of_it = [one for one in found if one.device == "camera-1" and one.seq >= 30]
+    assert await detections() == [one.event_id for one in reversed(of_it)]
+    # With other filters, on the same face; and as any filter for episodes and the timeline.
+    assert await detections(labelled="true") == [one.event_id for one in reversed(of_it) if is_voted(one)]
+    assert await detections(emotion="happy") == await detections(device="camera-2") == []
+    assert await neighbours(api, f"detections/{of_it[0].event_id}", episode=str(sad.id)) == (None, of_it[1].event_id)
+    assert [one.id for one in (await episodes(api, episode=str(sad.id))).items] == [sad.id]
+    counted = Timeline.model_validate((await api.get("/api/v1/timeline", params={"episode": str(sad.id)})).json())
+    assert [item.faces for item in counted.items] == [30]
+    for path in ("detections", "episodes", "timeline"):
+        document = check_problem(
+            await api.get(f"/api/v1/{path}", params={"episode": str(uuid4())}), 422, "bad-parameters"
+        )
+        assert [item["parameter"] for item in document["errors"]] == ["episode"]
+
+
 async def test_an_episode_says_what_was_read_and_shows_its_best_face(
     api: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:

@@ -112,7 +112,12 @@ async function loadNeighbours() {
 
 async function load() {
   const back = new URLSearchParams(asked);
-  back.delete("episode");
+  if (viewOf(asked) === "episodes" && asked.get("episode")) {
+    const frames = new URLSearchParams({ view: "detections", last: "all", episode: asked.get("episode") });
+    get("frames").href = link("/history", frames);
+    get("frames").hidden = false;
+    back.delete("episode");
+  }
   get("back").href = link("/history", back);
   try {
     const [one, around] = await Promise.all([read(`/api/v1/detections/${eventId}`), read(`/api/v1/detections/${eventId}/context`)]);

@@ -12,6 +12,8 @@ export const viewOf = (asked) => (asked.get("view") === "detections" ? "detectio
 export function forServer(asked, now) {
   const query = new URLSearchParams();
   for (const name of TO_THE_SERVER) if (asked.get(name)) query.set(name, asked.get(name));
+  // Among episodes it says which of them a detection's page was reached by.
+  if (viewOf(asked) === "detections" && asked.get("episode")) query.set("episode", asked.get("episode"));
   if (asked.get("last") === "own") {
     for (const name of ["from", "to"]) if (asked.get(name)) query.set(name, asked.get(name));
   } else if (asked.get("last") !== "all") {

@@ -28,6 +28,7 @@ function fillForm() {
     // What a list lacks can still be asked for by a link.
     if (field.tagName === "SELECT" && value && field.value !== value) field.append(new Option(value, value, true, true));
   }
+  get("only").hidden = !(viewOf(asked) === "detections" && asked.get("episode"));
   showTimes();
 }
 
@@ -37,6 +38,7 @@ function showTimes() {
 
 function fromForm() {
   const found = new URLSearchParams();
+  if (form.elements.view.value === "detections" && asked.get("episode")) found.set("episode", asked.get("episode"));
   for (const field of form.elements) {
     if (!field.name || !field.value) continue;
     if (field.type === "datetime-local") {
@@ -181,6 +183,11 @@ form.addEventListener("change", (event) => {
   showTimes();
   // Choices act at once; what is typed waits for the button or Enter.
   if (event.target.tagName === "SELECT" && form.elements.last.value !== "own") go(fromForm());
+});
+get("everybody").addEventListener("click", () => {
+  const next = new URLSearchParams(asked);
+  next.delete("episode");
+  go(next);
 });
 get("reset").addEventListener("click", () => go(new URLSearchParams()));
 get("more").addEventListener("click", () => loadMore(turn));
