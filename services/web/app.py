@@ -207,7 +207,7 @@ def create_app(
     if database is not None and eraser is not None:
         app.include_router(audit.router(database, eraser, trail, gate))
     app.include_router(datasets.router(database, jobs, previewer, trail, gate, exports_bytes=exports_bytes))
-    app.include_router(camera.router(hub, send_picture, trail, gate))
+    app.include_router(camera.router(hub, send_picture, trail, gate, credential_of))
     app.include_router(devices.router(hub, database, change_wish, trail, gate))
     app.include_router(pages.router(templates, app, gate, role=role, charts=charts))
     app.router.routes.extend(health_routes(metrics, readiness))

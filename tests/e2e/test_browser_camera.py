@@ -71,6 +71,18 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         await until(lambda: len(answers) >= 8, "pictures are answered")
         await page.unroute("**/camera-frames")
         assert set(answers) == {204}
+
+        # Another page's camera, of the same browser even, is refused for as long as this one sends.
+        other = await browser.new_page()
+        await other.goto(f"{base}/camera")
+        await expect(other.locator("#device")).to_have_value(DEVICE)
+        await other.get_by_label("Everybody in view knows this and agrees.").check()
+        await other.get_by_role("button", name="Start the camera").press("Enter")
+        await expect(other.locator("#camera-state")).to_contain_text("Stopped. phone has those of another browser")
+        await expect(other.locator("#camera-state")).to_contain_text("Stop the other camera and start this one")
+        assert await other.evaluate("document.getElementById('video').srcObject") is None
+        await expect(page.locator("#camera-state")).to_have_text("The camera is on and its pictures are sent.")
+        await other.close()
         await page.get_by_role("button", name="Stop the camera").press("Enter")
         await expect(page.locator("#camera-state")).to_have_text("Stopped. The camera is off.")
         assert await page.evaluate("document.getElementById('video').srcObject") is None
@@ -80,6 +92,14 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
             whole = scenes.picture()
             check_problem(await api.post(path, content=whole), 415, "not-jpeg")
             check_problem(await api.post(path.replace(DEVICE, "nobody"), content=whole, headers=jpeg), 404, "not-found")
+
+            async def is_free() -> bool:
+                return (await api.post(path, content=whole, headers=jpeg)).status_code == 204
+
+            check_problem(
+                await api.post(path, content=whole, headers=jpeg), 409, "in-use"
+            )  # the page's until 5 s later
+            await until(is_free, "the device is free again")
             await asyncio.sleep(0.05)  # its pace is 30 a second
             check_problem(await api.post(path, content=whole[:-100], headers=jpeg), 422, "bad-picture")
             assert (await api.post(path, content=b"x" * 2_000_000, headers=jpeg)).status_code == 413

@@ -5,11 +5,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 
-from services.web.gate import Gate
+from services.web.camera_holds import HOLD_S, CameraHolds
+from services.web.gate import Gate, who
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, not_found, responses
+from services.web.rate import CredentialOf, address_of
 from services.web.routes.control import broker_unavailable
 from services.web.trail import Trail
 from shared.errors import BadPicture
@@ -33,11 +35,17 @@ _JPEG_BODY: Final[dict[str, Any]] = {
 
 
 def router(
-    hub: Hub, send: SendPicture, trail: Trail, gate: Gate, clock: Callable[[], float] = time.monotonic
+    hub: Hub,
+    send: SendPicture,
+    trail: Trail,
+    gate: Gate,
+    credential_of: CredentialOf,
+    clock: Callable[[], float] = time.monotonic,
 ) -> APIRouter:
     """The route that takes pictures."""
     routes = APIRouter(prefix="/api/v1", tags=["devices"], dependencies=[gate.guard("research")])
     last: dict[str, float] = {}
+    holds = CameraHolds(clock)
 
     @routes.post(
         "/devices/{device}/camera-frames",
@@ -48,9 +56,21 @@ def router(
         openapi_extra=_JPEG_BODY,
         max_body_size=MAX_PICTURE_BYTES,
     )
-    async def take(request: Request, device: Annotated[DeviceName, Path()]) -> Response:
-        """It is read as any camera's is and then let go of; at most 30 a second are taken of one device, and none while
-        it is paused."""
+    async def take(
+        request: Request,
+        device: Annotated[DeviceName, Path()],
+        x_camera: Annotated[
+            str | None,
+            Header(
+                pattern=r"^[A-Za-z0-9_-]{1,64}$",
+                description="tells the cameras of one login, key or address apart, as a random text made once for each",
+                examples=["b5f1c0a2e7d94c36"],
+            ),
+        ] = None,
+    ) -> Response:
+        """It is read as any camera's is and then let go of; at most 30 a second are taken of one device, none while it
+        is paused, and from one camera at a time: 409 `in-use` until the one that sends has sent nothing for 5 seconds.
+        """
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "image/jpeg":
             raise ApiProblem(
                 415,
@@ -80,6 +100,17 @@ def router(
                 "This device is paused",
                 f"{device} was paused by somebody at the {capture.values.get('paused_by')}.",
                 "Start again once it is resumed where it was paused.",
+            )
+        holder = f"{credential_of(request) or address_of(request.scope)} {x_camera or ''}"
+        hold = holds.take(device, holder, who(request))
+        if hold.holder != holder:
+            raise ApiProblem(
+                409,
+                "in-use",
+                "Another camera sends its pictures to this device",
+                f"{device} has those of another browser or program now, from {hold.name}; the faces of both would "
+                "become one recording.",
+                f"Stop the other camera and start this one {HOLD_S:g} seconds later, or choose another device.",
             )
         now = clock()
         if now - last.get(device, float("-inf")) < 1 / MOST_PER_S:

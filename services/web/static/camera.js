@@ -8,7 +8,8 @@ const EVERY_MS = 1000 / 15;
 const LEAST_MS = 1000 / 25; // between an answer and the next picture: 30 a second are taken, however late the one before came
 const AFTER_TROUBLE_MS = 1000;
 const REFRESH_MS = 5000;
-const PAUSED = "urn:emotion-edge:problem:paused";
+const ENDS = ["urn:emotion-edge:problem:paused", "urn:emotion-edge:problem:in-use"];
+const ME = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""); // this page, among others of the same login
 const REASONS = {
   // what getUserMedia says, and what to do
   NotAllowedError: "The browser was not allowed to use the camera. Allow it in the address bar’s settings of this site, then start again.",
@@ -86,14 +87,14 @@ async function sendOne(device) {
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
   const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
   try {
-    const answer = await fetch(`/api/v1/devices/${encodeURIComponent(device)}/camera-frames`, { method: "POST", headers: { "Content-Type": "image/jpeg" }, body: jpeg });
+    const answer = await fetch(`/api/v1/devices/${encodeURIComponent(device)}/camera-frames`, { method: "POST", headers: { "Content-Type": "image/jpeg", "X-Camera": ME }, body: jpeg });
     if (answer.ok) {
       sent += 1;
       return "";
     }
     refused += 1;
     const problem = await answer.json();
-    if (problem.type === PAUSED) stop(`Stopped. ${problem.detail} ${problem.next_step}`);
+    if (ENDS.includes(problem.type)) stop(`Stopped. ${problem.detail} ${problem.next_step}`);
     return `${problem.title}: ${problem.detail} ${problem.next_step}`;
   } catch {
     refused += 1;
