@@ -3,7 +3,7 @@
 import io
 import math
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from PIL import Image, ImageOps
 
@@ -21,6 +21,32 @@ _QUALITY: Final = 88
 _CACHE_BYTES: Final = 8 * 1024 * 1024
 
 
+def _seen_around(box: Box, size: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the square around a face, as far as it lies in a picture of this size."""
+    left, top, side = crop_square(box, MARGIN)
+    return max(0, left), max(0, top), min(size[0], left + side), min(size[1], top + side)
+
+
+class Mark(NamedTuple):
+    """Where a face lies in its cut-out: shares of its width and height, from the upper left corner."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+def mark_of(box: Box, size: tuple[int, int]) -> Mark | None:
+    """Where `box` lies in what `cut_face` cuts of a picture of this (width, height); None where that is nothing."""
+    left, top, right, bottom = _seen_around(box, size)
+    if right <= left or bottom <= top:
+        return None
+    x, y, w, h = box
+    columns = [min(max((edge - left) / (right - left), 0.0), 1.0) for edge in (x, x + w)]
+    rows = [min(max((edge - top) / (bottom - top), 0.0), 1.0) for edge in (y, y + h)]
+    return Mark(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+
+
 def cut_face(jpeg: bytes, box: Box) -> bytes:
     """The square around a face as JPEG, as far as it lies within the picture. Blocks: for a thread.
 
@@ -32,7 +58,7 @@ def cut_face(jpeg: bytes, box: Box) -> bytes:
         BadPicture: if the picture cannot be decoded, or the box lies outside it.
     """
     check_picture(jpeg)
-    left, top, side = crop_square(box, MARGIN)
+    _, _, side = crop_square(box, MARGIN)
     try:
         picture = Image.open(io.BytesIO(jpeg), formats=["JPEG"])
         whole = picture.size
@@ -42,9 +68,9 @@ def cut_face(jpeg: bytes, box: Box) -> bytes:
         upright = ImageOps.exif_transpose(picture)  # as the detector saw it
     except (OSError, ValueError, SyntaxError) as error:
         raise BadPicture(f"not a readable JPEG ({type(error).__name__})") from error
-    x0, y0 = max(0, round(left * scale)), max(0, round(top * scale))
-    x1 = min(upright.width, round((left + side) * scale))
-    y1 = min(upright.height, round((top + side) * scale))
+    x0, y0, x1, y1 = (
+        round(edge * scale) for edge in _seen_around(box, (upright.width / scale, upright.height / scale))
+    )
     if x1 <= x0 or y1 <= y0:
         raise BadPicture(f"the face at {box} lies outside its picture of {whole[0]}x{whole[1]}")
     face = upright.crop((x0, y0, x1, y1))

@@ -13,13 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.web import cursors
 from services.web.agreement import cohens_kappa, fleiss_kappa, observed_agreement
 from services.web.by_id import first_by_id
+from services.web.face_pictures import mark_of
 from services.web.label_queue import Candidate
-from services.web.label_schemas import Agreement, PairAgreement, Progress, QueuedFace, Vote, VotePage, VoteQuery
+from services.web.label_schemas import (
+    Agreement,
+    FaceMark,
+    PairAgreement,
+    Progress,
+    QueuedFace,
+    Vote,
+    VotePage,
+    VoteQuery,
+)
 from services.web.queries import face_of_row, within
 from services.web.schemas import Span
 from shared.db.episodes import labelled_now
 from shared.db.study_tables import VOTES, votes
-from shared.db.tables import faces, frames
+from shared.db.tables import detections, faces, frames
 from shared.emotions import EMOTIONS
 from shared.messages import Face
 
@@ -85,8 +95,14 @@ async def pool(connection: AsyncConnection, span: Span, labeller: str) -> Pool:
             captured_at=row.captured_at,
             frame_id=frame_id,
             picture=f"/api/v1/frames/{frame_id}/faces/{row.face_index}.jpg",
+            mark=_mark(row),
         )
     return Pool(candidates, shown, more=full)
+
+
+def _mark(row: Row[Any]) -> FaceMark | None:
+    found = mark_of((row.x, row.y, row.w, row.h), (row.frame_width, row.frame_height))
+    return None if found is None else FaceMark(**{side: round(share, 4) for side, share in found._asdict().items()})
 
 
 async def _pictures(connection: AsyncConnection, span: Span, last: Row[Any] | None) -> list[Row[Any]]:
@@ -110,10 +126,14 @@ async def _open_faces(connection: AsyncConnection, pictures: Sequence[Row[Any]],
         .where(votes.c.event_id == faces.c.event_id, votes.c.face_index == faces.c.face_index)
         .where(votes.c.labeller == labeller)
     )
-    columns = [faces.c[name] for name in ("event_id", "face_index", "captured_at", "device", "track_id", *EMOTIONS)]
+    names = ("event_id", "face_index", "captured_at", "device", "track_id", "x", "y", "w", "h", *EMOTIONS)
+    same = and_(detections.c.captured_at == faces.c.captured_at, detections.c.event_id == faces.c.event_id)
+    # Spelled out for both tables, so that each is cut to the partitions of that time.
+    between = (pictures[-1].captured_at, pictures[0].captured_at)
     statement = (
-        select(*columns)
-        .where(faces.c.captured_at.between(pictures[-1].captured_at, pictures[0].captured_at))
+        select(*(faces.c[name] for name in names), detections.c.frame_width, detections.c.frame_height)
+        .join_from(faces, detections, same)
+        .where(faces.c.captured_at.between(*between), detections.c.captured_at.between(*between))
         .where(faces.c.event_id == any_(_ids([row.event_id for row in pictures])), ~mine.exists())
     )
     return list(await connection.execute(statement))

@@ -95,6 +95,15 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class FaceMark(_Answer):
+    """Where the face lies in its picture, for others may be in it too: shares of the picture's width and height."""
+
+    x: float = Field(examples=[0.1974])
+    y: float = Field(examples=[0.1773])
+    w: float = Field(examples=[0.6052])
+    h: float = Field(examples=[0.6455])
+
+
 class QueuedFace(_Answer):
     """A face to be looked at. What the model read in it is told with the vote, so that it leads nobody."""
 
@@ -104,6 +113,7 @@ class QueuedFace(_Answer):
     captured_at: Timestamp
     frame_id: UUID
     picture: str = Field(examples=["/api/v1/frames/0195532e-8b70-7c3e-9d0a-2f6b7a1c4d5e/faces/0.jpg"])
+    mark: FaceMark | None = Field(description="null where the face lies outside of its picture")
 
 
 class Queue(_Answer):

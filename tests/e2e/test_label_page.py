@@ -1,6 +1,7 @@
 """The page Label in a real browser, over a real Postgres."""
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,15 +16,27 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.web.settings import WebSettings
 from shared.db.study_tables import votes
 from shared.db.tables import frames
+from shared.messages import Region
 from shared.settings import DatabaseSettings, MqttSettings
+from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import page_of
 from tests.support.labelled import kept_minute
-from tests.support.web import records, running_web, web_settings
+from tests.support.web import records, running_web, store, store_frame, web_settings
 
 NOW = datetime.now(UTC)
 BEGIN = NOW - timedelta(minutes=2)
 PICTURES = "**/api/v1/frames/*/faces/*.jpg"
+HALF_A_LINE = 2.5
+FRAME_AND_PICTURE = """() => {
+  const image = document.getElementById("face"), rect = document.querySelector("#mark rect");
+  const at = image.getBoundingClientRect(), box = rect.getBBox(), to = rect.getScreenCTM();
+  const [x, y] = [(at) => at * to.a + to.e, (at) => at * to.d + to.f];
+  return [
+    [x(box.x), y(box.y), x(box.x + box.width), y(box.y + box.height)],
+    { middle: [at.x + at.width / 2, at.y + at.height / 2], size: Math.min(at.width, at.height) },
+  ];
+}"""
 ALL_SAVED = "All your answers are on the server."
 
 pytestmark = pytest.mark.timeout(300)
@@ -174,6 +187,40 @@ async def test_no_answer_counts_before_its_picture_is_seen(
         await expect(last).to_contain_text("You said: Sad. The model:")
         assert await labels(engine) == ["sad"]
         assert visit.complaints == []
+
+
+async def test_the_face_that_is_meant_is_framed_where_the_picture_shows_two(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    boxes = [Region(x=260, y=80, w=60, h=64), Region(x=325, y=90, w=64, h=64)]
+    two = [
+        scenes.face(1, "happy", 0.2).model_copy(update={"region": box}) for box in boxes
+    ]  # so unsure: they come first
+    one = scenes.detection(
+        "camera-1", *two, captured_at=NOW - timedelta(minutes=1, seconds=1), frame_id=scenes.new_id()
+    )
+    await store(engine, [one], new_device=False)
+    assert one.frame_id is not None
+    await store_frame(engine, one.frame_id, scenes.picture(), one.captured_at, one.event_id)
+    async with labelling(browser, settings) as page:
+        address = await page.locator("#face").get_attribute("src") or ""
+        assert str(one.frame_id) in address
+        box = boxes[int(address.removesuffix(".jpg")[-1])]
+        frame, seen = await page.evaluate(FRAME_AND_PICTURE)
+        # The face is in the middle of its cut-out; the line is drawn around it, near it and not over it.
+        shares = [extent / (1.6 * math.sqrt(box.w * box.h)) for extent in (box.w, box.h)]
+        for axis, share in enumerate(shares):
+            face = share * seen["size"]
+            for edge, sign in ((frame[axis], -1), (frame[axis + 2], 1)):
+                away = sign * (edge - seen["middle"][axis]) - face / 2
+                assert HALF_A_LINE <= away <= 0.1 * face
+        for theme in ("calm", "soft", "dark"):
+            await page.evaluate("theme => window.look.set('theme', theme)", theme)
+            strokes = await page.locator("#mark rect").evaluate_all("all => all.map(e => getComputedStyle(e).stroke)")
+            assert strokes == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]  # one of them is seen on any ground
+        await expect(
+            page.get_by_role("img", name="The face to label: the one in the frame, in the middle")
+        ).to_be_visible()
 
 
 async def test_space_skips_from_a_button_and_enter_presses_it(

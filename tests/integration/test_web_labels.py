@@ -77,7 +77,9 @@ async def test_the_queue_gives_unsure_and_disputed_faces_first_and_none_twice(
     assert [UUID(item["event_id"]) for item in first["items"]] == [torn, middling, sure]
     assert (first["waiting"], first["more"], first["labeller"]) == (3, False, "ada")
     # What the model read is not told before the vote.
-    assert set(first["items"][0]) == {"event_id", "face_index", "device", "captured_at", "frame_id", "picture"}
+    assert set(first["items"][0]) == {"event_id", "face_index", "device", "captured_at", "frame_id", "picture", "mark"}
+    # Where the face is in its cut-out, for others may be in it.
+    assert first["items"][0]["mark"] == {"x": 0.1974, "y": 0.1773, "w": 0.6052, "h": 0.6455}
     assert (await api.get(first["items"][0]["picture"])).headers["content-type"] == "image/jpeg"
     await vote(api, sure, "happy", "bob")
     await vote(api, sure, "neutral", "eve")

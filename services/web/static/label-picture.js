@@ -1,8 +1,10 @@
 // The picture of the face that is asked about. It tells which face is seen: what nobody sees nobody can judge.
 
 import { waitAfter } from "./backoff.js";
+import { svg } from "./face-picture.js";
 
 const GONE = new Set([404, 410]);
+const ROOM = 0.02; // between face and frame, as a share of the picture
 
 export class LabelPicture {
   /** The face whose picture is seen; null while there is none. */
@@ -14,11 +16,13 @@ export class LabelPicture {
 
   /**
    * @param image the element that shows it, hidden while nothing is seen
+   * @param drawing the svg over it that frames the face, for others may be in the picture
    * @param on called as on.seen(face), on.gone(face), on.failing(status, wait): the answer's status, 0 where there
    *   was none, and the milliseconds until the next try; null where only a login helps
    */
-  constructor(image, on) {
+  constructor(image, drawing, on) {
     this.image = image;
+    this.drawing = drawing;
     this.on = on;
   }
 
@@ -30,6 +34,7 @@ export class LabelPicture {
     this.#failures = 0;
     this.seen = null;
     this.image.hidden = true;
+    this.drawing.replaceChildren();
     if (face) this.#load();
   }
 
@@ -47,7 +52,18 @@ export class LabelPicture {
     if (turn !== this.#turn) return;
     this.seen = face;
     this.image.hidden = false;
+    this.image.alt = face.mark ? `The face to label: the one in the frame, ${placeOf(face.mark)} of the picture` : "The face to label";
+    if (face.mark) this.#frame(face.mark);
     this.on.seen(face);
+  }
+
+  #frame(mark) {
+    const { naturalWidth: width, naturalHeight: height } = this.image;
+    this.drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const [left, right] = [mark.x - ROOM, mark.x + mark.w + ROOM].map((share) => Math.min(1, Math.max(0, share)) * width);
+    const [top, bottom] = [mark.y - ROOM, mark.y + mark.h + ROOM].map((share) => Math.min(1, Math.max(0, share)) * height);
+    const at = { x: left, y: top, width: right - left, height: bottom - top };
+    this.drawing.append(svg("rect", { ...at, class: "under" }), svg("rect", at));
   }
 
   #failed(status) {
@@ -60,6 +76,13 @@ export class LabelPicture {
     if (wait !== null) this.#timer = setTimeout(() => this.#load(), wait);
     this.on.failing(status, wait);
   }
+}
+
+/** "in the middle", or "at the left", "at the top right" and so on where the picture ends beside the face. */
+function placeOf({ x, y, w, h }) {
+  const side = (middle, before, after) => (middle < 0.4 ? before : middle > 0.6 ? after : "");
+  const words = [side(y + h / 2, "top", "bottom"), side(x + w / 2, "left", "right")].filter(Boolean);
+  return words.length ? `at the ${words.join(" ")}` : "in the middle";
 }
 
 /** An image that fails does not say why; the same address asked again does. */

@@ -95,7 +95,7 @@ function showFace() {
   picture.show(face);
 }
 
-const picture = new LabelPicture(part("face"), {
+const picture = new LabelPicture(part("face"), part("mark"), {
   seen() {
     lost = 0;
     allow({ answers: true, skips: true });

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.web.face_pictures import MAX_SIDE, FacePictures, cut_face
+from services.web.face_pictures import MAX_SIDE, FacePictures, cut_face, mark_of
 from shared.errors import BadPicture
 from shared.owned_thread import owned_thread
 from tests.support import scenes
@@ -46,6 +46,35 @@ def test_at_the_edge_only_what_is_in_the_picture_is_given() -> None:
     corner = cut.getpixel((5, 5))
     assert isinstance(corner, tuple)
     assert corner[0] > 240
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((640, 360), (200, 80, 120, 128)),
+        ((640, 360), (0, 200, 90, 100)),  # the cut ends at the left
+        ((640, 360), (560, 250, 70, 110)),  # at the right and below
+        ((640, 360), (-20, -30, 100, 100)),  # the box itself reaches over the edge
+        ((1920, 1080), (600, 200, 500, 620)),  # scaled down
+    ],
+)
+def test_the_mark_lies_where_the_face_is_in_its_cut(size: tuple[int, int], box: tuple[int, int, int, int]) -> None:
+    x, y, w, h = box
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[max(0, y) : y + h, max(0, x) : x + w] = 255
+    done, jpeg = cv2.imencode(".jpg", image)
+    assert done
+    cut = opened(cut_face(jpeg.tobytes(), box))
+    white = np.argwhere(np.asarray(cut.convert("L")) > 127)
+    (top, left), (bottom, right) = white.min(axis=0), white.max(axis=0) + 1
+    mark = mark_of(box, size)
+    assert mark is not None
+    found = (mark.x * cut.width, mark.y * cut.height, mark.w * cut.width, mark.h * cut.height)
+    assert found == pytest.approx((left, top, right - left, bottom - top), abs=2)
+
+
+def test_a_face_outside_of_its_picture_has_no_mark() -> None:
+    assert mark_of((5000, 5000, 9, 9), (640, 360)) is None
 
 
 @pytest.mark.parametrize(
