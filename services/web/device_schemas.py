@@ -59,7 +59,9 @@ class ModelEntry(BaseModel):
     version: Text | None = Field(description="null where a device only says that it has it")
     in_use_by: list[str] = Field(description="devices whose faces it reads now")
     present_on: list[str] = Field(description="devices that have its folder")
-    in_detections: bool = Field(description="whether the newest stored detections name it")
+    in_detections: bool = Field(
+        description="whether a face that stands for an episode was read by it, or one of the newest detections names it"
+    )
 
 
 class ModelList(BaseModel):

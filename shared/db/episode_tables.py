@@ -64,6 +64,7 @@ episodes = Table(
     # None of them holds what changes while an episode grows, so that its updates stay within their page of the table.
     Index("episodes_first_at", "first_at", "id"),
     Index("episodes_device_first_at", "device", "first_at", "id"),
+    Index("episodes_model", "model_name", "model_version"),
     Index("episodes_labelled", "first_at", "id", postgresql_where=text("labelled")),
     comment="What was read of one face that a device followed, on one day. Made of faces, and kept in step with them.",
     postgresql_with={"fillfactor": 70},

@@ -49,12 +49,16 @@ def router(hub: Hub, database: Database | None, change_wish: ChangeWish, trail: 
 
     @routes.get(
         "/models",
-        summary="Models on devices and in the newest detections",
+        summary="Models on devices and in detections",
         responses=responses(401, 403, 503),
         dependencies=[gate.guard("view")],
     )
     async def models() -> ModelList:
-        """What devices report and what their newest detections name; a device can be told to use what is on it."""
+        """What devices report, and what is named in what is stored; a device can be told to use what is on it.
+
+        Of what is stored: every model that read a face which stands for an episode, and those of the newest 20,000
+        detections, which may have no face.
+        """
         found: dict[tuple[str, str | None], ModelEntry] = {}
 
         def entry(name: str, version: str | None) -> ModelEntry:
@@ -63,7 +67,7 @@ def router(hub: Hub, database: Database | None, change_wish: ChangeWish, trail: 
 
         if database is not None:
             async with database.reading() as connection:
-                for ref in await device_queries.models_of_newest(connection):
+                for ref in await device_queries.models_in_detections(connection):
                     entry(ref.name, ref.version).in_detections = True
         present: dict[str, list[str]] = {}
         for device in sorted(hub.devices):
