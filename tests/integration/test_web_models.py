@@ -62,8 +62,8 @@ async def rows_read(connection: AsyncConnection) -> int:
 async def test_the_list_is_made_without_reading_all_episodes(engine: AsyncEngine) -> None:
     await ingested(engine, [read_by(f"m{number}@1", number, scenes.face(number)) for number in range(3)])
     same = [each for each in episodes.c if each.computed is None and each.name not in ("id", "track_id")]
-    times = func.generate_series(1, 3000).column_valued("times")
-    many = select(*same, episodes.c.track_id + 10 * times).join_from(episodes, times, true())
+    times = func.generate_series(1, 3000).table_valued("n", name="times").render_derived()
+    many = select(*same, episodes.c.track_id + 10 * times.c.n).join_from(episodes, times, true())
     async with engine.begin() as connection:
         await connection.execute(insert(episodes).from_select([*same, episodes.c.track_id], many))
     async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
