@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.web import examples, openapi, problems
 from services.web.accounts.accounts import Accounts
+from services.web.cross_origin import CrossOrigin
 from services.web.database import Database, DatabaseUnavailable, problem_of
 from services.web.datasets.jobs import Jobs
 from services.web.datasets.previewing import Previewer
@@ -99,6 +100,7 @@ class WebApp(FastAPI):
         self,
         *,
         allowed_hosts: frozenset[str],
+        cors_origins: frozenset[str],
         requests_per_s: float,
         credential_of: CredentialOf,
         login_required: bool,
@@ -106,6 +108,7 @@ class WebApp(FastAPI):
     ) -> None:
         super().__init__(**more)
         self._allowed_hosts = allowed_hosts
+        self._cors_origins = cors_origins
         self._requests_per_s = requests_per_s
         self._credential_of = credential_of
         self._login_required = login_required
@@ -114,7 +117,8 @@ class WebApp(FastAPI):
         """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
         answering = problems.TooLongAsProblem(super().build_middleware_stack())
         limited = LimitRequests(answering, self._requests_per_s, self._credential_of)
-        return SecurityHeaders(OwnPagesOnly(limited, self._allowed_hosts))
+        own = OwnPagesOnly(limited, self._allowed_hosts, self._cors_origins)
+        return SecurityHeaders(CrossOrigin(own, self._cors_origins) if self._cors_origins else own)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made at first use."""
@@ -156,10 +160,12 @@ def create_app(
     jobs: Jobs | None = None,
     exports_bytes: int = 0,
     allowed_hosts: frozenset[str] = frozenset(),
+    cors_origins: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """All routes over the given parts. Reads templates from disk, so call it outside the event loop."""
     app = WebApp(
         allowed_hosts=allowed_hosts,
+        cors_origins=cors_origins,
         requests_per_s=requests_per_s,
         credential_of=credential_of,
         login_required=accounts is not None and accounts.logins.required,

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.web.cross_origin import comes_from
 from services.web.problems import ApiProblem
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,11 +41,15 @@ def is_safe(host: str, allowed: Iterable[str]) -> bool:
 
 
 class OwnPagesOnly:
-    """Answers only requests that name this machine, and lets only its own pages change anything."""
+    """Answers only requests that name this machine, and lets only its own pages change anything, and programs.
 
-    def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
+    A page of one of `origins` is a program where it sends a key.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: frozenset[str], origins: frozenset[str] = frozenset()) -> None:
         self._app = app
         self._allowed = allowed
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = self._problem(scope) if scope["type"] == "http" else None
@@ -67,13 +72,15 @@ class OwnPagesOnly:
                 f"The request asks for {host[:100]!r}.",
                 "Use the machine's address, or add the name to EMOTION_ALLOWED_HOSTS.",
             )
-        if scope["method"] not in _READING and not _is_own_page(headers, header):
+        by_key = comes_from(self._origins, scope) and "authorization" in headers
+        if scope["method"] not in _READING and not by_key and not _is_own_page(headers, header):
             return ApiProblem(
                 403,
                 "another-site",
                 "Another site's page may change nothing here",
                 f"The request comes from a page of {headers.get('origin', 'another site')[:100]!r}.",
-                "Open the live page of this service itself, and try there.",
+                "Open the live page of this service itself, and try there; or name that site in EMOTION_CORS_ORIGINS "
+                "and send a key.",
             )
         return None
 

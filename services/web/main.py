@@ -138,6 +138,7 @@ async def run(settings: WebSettings) -> None:
             jobs=jobs,
             exports_bytes=int(settings.exports_gb * 1e9),
             allowed_hosts=settings.host_names,
+            cors_origins=settings.origins,
         )
         host, port = sock.getsockname()[:2]
         log.info("web is open", address=f"http://{f'[{host}]' if ':' in host else host}:{port}", role=settings.role)

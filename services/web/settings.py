@@ -1,12 +1,17 @@
 """What the web service can be told."""
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from shared.settings import DatabaseSettings, MqttSettings, ServiceSettings
+
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>https?)://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
 
 
 class WebSettings(ServiceSettings):
@@ -29,6 +34,12 @@ class WebSettings(ServiceSettings):
         description="required: people log in, programs have keys; off: whoever reaches the service may see and change "
         "all. Not set: off where it listens to this machine alone, required elsewhere; always off in the edge role, "
         "which has no database",
+    )
+    cors_origins: str = Field(
+        default="",
+        max_length=4096,
+        description="sites whose pages may use the REST interface in a browser, with a key, as "
+        "https://lab.example.org, separated by commas; needs a login, never takes a browser's",
     )
     login_idle_h: float = Field(default=12.0, gt=0, le=8760, description="hours after which an unused login ends")
     login_max_h: float = Field(default=168.0, gt=0, le=8760, description="hours after which every login ends")
@@ -73,22 +84,64 @@ class WebSettings(ServiceSettings):
             raise ValueError("expected off or nothing in the edge role, which has no database; or use the cloud role")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins_and_keys(cls, value: str, info: ValidationInfo) -> str:
+        for origin in _listed(value):
+            if not _is_exact(origin):
+                raise ValueError(
+                    f"{origin!r} is no exact origin; expected as https://lab.example.org or http://localhost:3000: "
+                    "small letters, no *, no path and no slash at the end, and no port that http or https have anyway"
+                )
+        role, host, login = (info.data.get(name) for name in ("role", "host", "login"))
+        if value.strip() and not _login_required(role or "cloud", host or "", login):
+            raise ValueError(
+                "needs people to log in, for only keys are taken from other sites' pages; without a login those could "
+                "see and change all. Set EMOTION_LOGIN=required (not in the edge role), or leave this empty"
+            )
+        return value
+
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine reaches the service."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return _is_loopback(self.host)
 
     @property
     def login_required(self) -> bool:
         """`login`, or what holds where it is not set."""
-        if self.role == "edge" or self.login == "off":
-            return False
-        return self.login == "required" or not self.on_loopback
+        return _login_required(self.role, self.host, self.login)
 
     @property
     def host_names(self) -> frozenset[str]:
         """`allowed_hosts`, taken apart."""
-        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+        return frozenset(name.lower() for name in _listed(self.allowed_hosts))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """`cors_origins`, taken apart."""
+        return frozenset(_listed(self.cors_origins))
+
+
+def _listed(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _login_required(role: str, host: str, login: str | None) -> bool:
+    if role == "edge" or login == "off":
+        return False
+    return login == "required" or not _is_loopback(host)
+
+
+def _is_exact(origin: str) -> bool:
+    """Whether it is an origin just as browsers write it, so that comparing texts is enough."""
+    found = _ORIGIN.fullmatch(origin)
+    if found is None or found["port"] == {"http": "80", "https": "443"}[found["scheme"]]:
+        return False
+    return found["port"] is None or int(found["port"]) <= 65535
