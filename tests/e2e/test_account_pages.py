@@ -11,7 +11,7 @@ import services.web.trail
 from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
-from tests.support.accounts import PASSWORD, add_person
+from tests.support.accounts import PASSWORD, add_person, logged_in
 from tests.support.browser import Visit
 from tests.support.web import records, running_web, store, web_settings
 
@@ -73,6 +73,8 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
             berta = page.get_by_role("listitem").filter(has_text="berta")
             await expect(berta).to_contain_text("Has not chosen a password yet")
             await berta.get_by_label("Role").select_option("labeller")
+            await berta.get_by_role("button", name="Change role").press("Enter")
+            await expect(berta).to_contain_text("Changed: berta is labeller now.")
             await fits(page)
             await page.screenshot(path=tmp_path / "people.png", full_page=True)
             await page.get_by_role("listitem").filter(has_text="ada").get_by_role("button", name="Disable").click()
@@ -121,6 +123,52 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
             # A refusal is in the browser's own console too; nothing else is.
             assert [text for text in visit.complaints if "Failed to load resource" not in text] == []
             assert visit.foreign == []
+            await page.close()
+
+
+async def test_a_role_is_chosen_by_keys_and_given_by_a_button_only(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        await add_person(engine, "ada", "admin")
+        await add_person(engine, "vera", "viewer")
+        async with (
+            running_web(web_settings(mqtt_settings, database_settings, login="required")) as base,
+            logged_in(base, "ada") as client,
+        ):
+
+            async def role() -> str:
+                """Of vera, as the server has it."""
+                found = (await client.get("/api/v1/users")).json()["items"]
+                return str(next(one["role"] for one in found if one["name"] == "vera"))
+
+            page = await browser.new_page()
+            await page.goto(f"{base}/people")
+            await log_in(page, "ada", PASSWORD)
+            vera = page.get_by_role("listitem").filter(has_text="vera")
+            choice, said = vera.get_by_label("Role"), vera.get_by_role("status")
+            change = vera.get_by_role("button", name="Change role")
+            await expect(change).to_be_disabled()
+            await choice.focus()
+            await page.keyboard.press("ArrowDown")
+            await expect(choice).to_be_focused()
+            await expect(choice).to_have_value("labeller")
+            await expect(said).to_have_text(
+                "Not changed yet. Press Change role to make vera labeller: sees, and votes on faces."
+            )
+            assert await role() == "viewer"
+            await page.keyboard.press("Tab")
+            await expect(change).to_be_focused()
+            await page.keyboard.press("Enter")
+            await expect(said).to_have_text("Changed: vera is labeller now.")
+            assert await role() == "labeller"
+            await expect(choice).to_be_focused()
+            await expect(choice).to_have_value("labeller")
+            await expect(change).to_be_disabled()
+            await page.keyboard.press("ArrowUp")
+            await page.keyboard.press("ArrowDown")
+            await expect(said).to_be_empty()
+            assert await role() == "labeller"
             await page.close()
 
 

@@ -29,6 +29,10 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         status = status.model_copy(update={"values": {**status.values, **values}})
         await device.link.publish(device.topics.status(device.name, "classifier"), status.to_json(), qos=1, retain=True)
 
+    async def pause(by: str) -> None:
+        status = scenes.status(device.name, "capture", "paused").model_copy(update={"values": {"paused_by": by}})
+        await device.link.publish(device.topics.status(device.name, "capture"), status.to_json(), qos=1, retain=True)
+
     model: dict[str, StatusValue] = {"model_folder": "slim_resnet", "models": "other, slim_resnet", "sampling": "off"}
     async with (
         running_web(web_settings(mqtt_settings)) as base,
@@ -62,10 +66,13 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         while wish.model is None:
             wish = await wishes.get()
         assert (wish.model, wish.sampling) == ("other", Sampling(mode="on", every_s=5.0))
-        await expect(compared).to_contain_text("Wanted: other. The device says: slim_resnet. Not done yet.")
+        wanted = compared.get_by_role("row")
+        await expect(wanted.get_by_role("rowheader")).to_have_text(["Pictures", "Model"])
+        await expect(wanted.nth(2).get_by_role("cell")).to_have_text(["other", "slim_resnet", "Not done yet"])
         await tell(**{**model, "model_folder": "other", "sampling": "on", "sampling_every_s": 5.0})
-        await expect(compared).to_contain_text("Wanted: other. The device says: other. Done.")
-        await expect(compared).to_contain_text("one every 5 s. Done.")
+        await expect(wanted.nth(2).get_by_role("cell")).to_have_text(["other", "other", "Done"])
+        await expect(wanted.nth(1).get_by_role("cell").last).to_have_text("Done")
+        await expect(wanted.nth(1)).to_contain_text("one every 5 s")
 
         async def clock_is_ahead() -> bool:
             ahead = scenes.status(device.name, "classifier")
@@ -77,5 +84,32 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         await expect(card.locator(".problems")).to_contain_text("Its clock is")
         await card.get_by_role("button", name="Pause camera").press("Enter")
         await expect(card.get_by_role("button", name="Resume camera")).to_be_visible()
-        await expect(compared).to_contain_text("Wanted: paused. The device says: running. Not done yet.")
+        await expect(wanted.nth(1).get_by_role("cell")).to_have_text(["paused", "running", "Not done yet"])
+        await pause("dashboard")
+        await expect(card.locator("[data-part=paused-now]")).to_have_text(
+            "Paused by somebody at a page like this one. The camera is off until it is resumed here."
+        )
+        await pause("device")
+        await expect(card.locator("[data-part=paused-now]")).to_contain_text("resumed there, by emotion-edge resume")
+
+        # On a phone no word is broken: each setting is a block of lines, still a row to who hears it.
+        await page.set_viewport_size({"width": 360, "height": 800})
+        await expect(wanted.get_by_role("rowheader")).to_have_text(["Pause", "Pictures", "Model"])
+        line_px = await wanted.last.get_by_role("cell").first.evaluate("each => each.getBoundingClientRect().height")
+        assert line_px < 30
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+
+        # What is taken back is told as such, and no table is announced that is not there.
+        await card.get_by_label("Keep pictures").select_option("")
+        await card.get_by_label("Model").select_option("")
+        await send.press("Enter")
+        await expect(wanted.get_by_role("rowheader")).to_have_text(["Pause"])
+        await expect(card.locator("[data-part=answer]")).to_contain_text("The table below says when")
+        while (wish := await wishes.get()).model is not None:
+            pass
+        clear = await page.request.patch(f"{base}/api/v1/devices/{device.name}/desired", data={"paused": None})
+        assert clear.ok
+        await send.press("Enter")
+        await expect(card.locator("[data-part=answer]")).to_contain_text("Nothing is wanted from here any more")
+        await expect(compared).to_be_hidden()
         assert visit.complaints == []

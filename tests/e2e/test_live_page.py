@@ -1,6 +1,7 @@
 """The live page in a real browser, fed through a real Mosquitto with messages of the contract."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -10,12 +11,13 @@ from playwright.async_api import Browser, expect
 
 import services.web.app
 from shared.messages import Desired, Problem, decode
-from shared.settings import MqttSettings
+from shared.settings import DatabaseSettings, MqttSettings
 from tests.conftest import Mosquitto
 from tests.integration.test_web_control import settled
 from tests.support import scenes
+from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import Device, visiting
-from tests.support.web import running_web, web_settings
+from tests.support.web import records, running_web, web_settings
 
 MAX_FIRST_LOAD_BYTES = 200_000
 pytestmark = pytest.mark.timeout(180)
@@ -182,12 +184,14 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         await answer("paused", "dashboard")
         await expect(note).to_contain_text("The camera is off until it is resumed here")
         await expect(tile.locator("[data-part=recording]")).to_have_text("Not recording, paused")
+        await expect(tile.locator("[data-part=picture-note]")).to_contain_text("No picture: the camera is paused.")
+        await expect(tile.get_by_role("img", name="Camera picture of camera-1")).to_be_hidden()
         await answer("paused", "device and dashboard")
-        await expect(note).to_contain_text("until both are resumed")
+        await expect(note).to_contain_text("until it is resumed there, by emotion-edge resume, and here.")
         await tile.get_by_role("button", name="Resume camera").press("Enter")
         await wished(False)
         await answer("paused", "device")
-        await expect(note).to_contain_text("only there it can be resumed")
+        await expect(note).to_contain_text("until it is resumed there, by emotion-edge resume.")
         await expect(tile.get_by_role("button", name="Pause camera")).to_be_visible()
         await answer("online", None)
         await expect(note).to_be_hidden()
@@ -195,6 +199,34 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         await visit.page.route("**/pause", lambda route: route.abort())
         await tile.get_by_role("button", name="Pause camera").click()
         await expect(note).to_contain_text("the device was told nothing")
+
+
+async def test_who_may_not_pause_a_camera_is_not_offered_to_and_is_told_who_may(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    device = Device(mqtt_settings)
+    settings = web_settings(mqtt_settings, database_settings, login="required")
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        for name in ("labeller", "researcher"):
+            await add_person(engine, name, name)
+        async with running_web(settings) as base, device.playing():
+            status = scenes.status(device.name, "capture", "paused")
+            status = status.model_copy(update={"values": {**status.values, "paused_by": "dashboard"}})
+            topic = device.topics.status(device.name, "capture")
+            for name, offered, resumed in (
+                ("researcher", True, "until it is resumed here."),
+                ("labeller", False, "until it is resumed by a researcher, on the page Devices."),
+            ):
+                context = await browser.new_context()
+                page = await context.new_page()
+                await page.request.post(f"{base}/api/v1/login", data={"name": name, "password": PASSWORD})
+                await page.goto(base)
+                tile = page.get_by_role("article", name="camera-1")
+                await expect(tile.locator(".faces li").first).to_contain_text("Looks happy")
+                await expect(tile.get_by_role("button", name="camera")).to_have_count(1 if offered else 0)
+                await device.link.publish(topic, status.to_json(), qos=1, retain=True)
+                await expect(tile.locator("[data-part=paused]")).to_contain_text(resumed)
+                await context.close()
 
 
 async def test_a_hidden_page_asks_for_no_pictures_and_goes_on_when_it_is_seen_again(

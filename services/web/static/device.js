@@ -1,8 +1,9 @@
 // One device: a tile of the wall (picture, faces in words, health), or large with timeline and counters too.
 
 import { chip, draw, fill, icon, make, say } from "./dom.js";
-import { drawProblems, problemsOf, stateChip } from "./health.js";
+import { drawProblems, pausedWords, problemsOf, stateChip } from "./health.js";
 import { Overlay } from "./overlay.js";
+import { mayChangeDevices } from "./rights.js";
 import { Timeline } from "./timeline.js";
 import { certainty, duration, label, reading } from "./words.js";
 
@@ -12,13 +13,6 @@ const IDLE_S = 10; // without a face for so long, a tile is idle
 const IDLE_PICTURE_S = 60; // and loads a picture only now and then
 const BOXES = "boxes"; // where the browser keeps whether they are wanted
 const NO_BROWSER = "No picture now. A browser is this device’s camera: open the page Camera on a phone or computer, and start it there.";
-const PAUSED = {
-  // by whom, as capture's status says: what it means
-  dashboard: "Paused by somebody at a page like this one. The camera is off until it is resumed here.",
-  device: "Paused by somebody at the device. The camera is off, and only there it can be resumed.",
-  "device and dashboard": "Paused at the device and from a page like this one. The camera is off until both are resumed.",
-};
-
 const MAIN_READINGS = [
   // what the classifier tells in its status, in words
   ["frames_classified", "Frames read"],
@@ -75,6 +69,7 @@ export class Device {
     this.parts.fullscreen.addEventListener("click", () => this.fullscreen());
     new IntersectionObserver(([entry]) => { this.#seen = entry.isIntersecting; }).observe(this.element);
     this.timeline = new Timeline(this.parts);
+    this.parts.pause.hidden = !mayChangeDevices;
     this.parts.pause.addEventListener("click", () => this.#askToPause());
   }
 
@@ -203,15 +198,18 @@ export class Device {
     const capture = this.#statuses.get("capture");
     const by = capture?.values.paused_by;
     say(this.parts.pause, this.#wanted() ? "Resume camera" : "Pause camera");
-    const standsStill = capture?.state === "paused";
     let note = this.#trouble;
-    if (!note && by) note = standsStill ? PAUSED[by] ?? `Paused by ${by}.` : "Told to pause; the camera is not off yet.";
+    if (!note && by) note = this.#paused ? pausedWords(by) : "Told to pause; the camera is not off yet.";
     this.parts.paused.hidden = !note;
     say(this.parts.paused, note);
   }
 
+  get #paused() {
+    return this.#statuses.get("capture")?.state === "paused";
+  }
+
   #renderRecording(fresh) {
-    if (this.#statuses.get("capture")?.state === "paused") {
+    if (this.#paused) {
       chip(this.parts.recording, "wait", "not-recording", "Not recording, paused");
       return;
     }
@@ -274,12 +272,14 @@ export class Device {
   #renderPictureNote(now) {
     const age = this.#pictureAt ? (now - this.#pictureAt) / 1000 : Infinity;
     const goneAfter = !this.large && this.#idle(now) ? IDLE_PICTURE_S + PICTURE_GONE_S : PICTURE_GONE_S;
-    this.parts.picture.hidden = age > goneAfter;
-    if (age > goneAfter) this.#overlay.clear();
+    const gone = this.#paused || age > goneAfter; // who pauses a camera wants no face to stay
+    this.parts.picture.hidden = gone;
+    if (gone) this.#overlay.clear();
     this.parts.boxes.hidden = this.#drawn !== false;
     let note = "";
     const byBrowser = this.#statuses.get("capture")?.values.source === "browser";
-    if (age > goneAfter) note = byBrowser ? NO_BROWSER : "No picture now. The device sends pictures while somebody looks at this page.";
+    if (this.#paused) note = "No picture: the camera is paused. By whom, and where it is resumed, is said above.";
+    else if (gone) note = byBrowser ? NO_BROWSER : "No picture now. The device sends pictures while somebody looks at this page.";
     else if (age > STALE_S) note = `Picture is ${duration(age)} old`;
     say(this.parts["picture-note"], note);
   }

@@ -1,15 +1,16 @@
 // The page of devices: how each is, what it should do, and whether it has done so.
 
-import { chip, fill, say } from "./dom.js";
-import { drawProblems, problemsOf, signsOf, stateChip } from "./health.js";
+import { chip, fill, make, say } from "./dom.js";
+import { drawProblems, pausedWords, problemsOf, signsOf, stateChip } from "./health.js";
+import { mayChangeDevices } from "./rights.js";
 import { Stream } from "./stream.js";
 import { duration, reading } from "./words.js";
 
 const RENDER_MS = 1000;
 const ASK_MS = 15_000;
+const COLUMNS = ["Setting", "Wanted", "Device says", "State"];
 
 const byId = (id) => document.getElementById(id);
-const mayChange = document.body.dataset.rights.split(" ").includes("research");
 const devices = new Map();
 let connection = "connecting";
 let broker = null;
@@ -22,6 +23,7 @@ class Device {
   #desired = {};
   #lastSeen = null;
   #touched = false;
+  #told = false;
 
   constructor(name) {
     this.name = name;
@@ -32,7 +34,7 @@ class Device {
     this.element.setAttribute("aria-labelledby", this.parts.name.id);
     say(this.parts.name, name);
     const { form } = this.parts;
-    form.hidden = !mayChange;
+    form.hidden = !mayChangeDevices;
     form.addEventListener("input", () => { this.#touched = true; });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -87,9 +89,9 @@ class Device {
     const capture = this.#statuses.get("capture");
     say(this.parts.pause, wanted.paused ? "Resume camera" : "Pause camera");
     const by = capture?.values.paused_by;
-    say(this.parts["paused-now"], by ? `Paused by: ${by}.` : capture ? "The camera is not paused." : "");
+    say(this.parts["paused-now"], by ? pausedWords(by) : capture ? "The camera is not paused." : "");
     const rows = [];
-    const compare = (what, wish, told, done) => rows.push([what, `Wanted: ${wish}. The device says: ${told}. ${done ? "Done." : "Not done yet."}`]);
+    const compare = (what, wish, told, done) => rows.push([what, wish, told, done ? "Done" : "Not done yet"]);
     if (wanted.paused !== undefined) compare("Pause", wanted.paused ? "paused" : "running", capture ? (by ? "paused" : "running") : "nothing", capture !== undefined && wanted.paused === Boolean(by?.includes("dashboard")));
     if (wanted.sampling) {
       const every = (mode, seconds) => (mode === "on" ? `some pictures${seconds ? `, one every ${reading(seconds)} s` : ""}` : mode === "off" ? "no pictures" : "nothing");
@@ -97,7 +99,9 @@ class Device {
       compare("Pictures", every(wanted.sampling.mode, wanted.sampling.every_s), every(values.sampling, values.sampling_every_s), same);
     }
     if (wanted.model) compare("Model", wanted.model, values.model_folder ?? "nothing", values.model_folder === wanted.model);
-    fill(this.parts.compared, rows);
+    this.parts.compared.hidden = rows.length === 0;
+    drawRows(this.parts.wanted, rows);
+    if (this.#told) say(this.parts.answer, rows.length ? "Told. The table below says when the device has done it." : "Told. Nothing is wanted from here any more: the device does as it is set itself.");
   }
 
   #offerModels(values) {
@@ -124,21 +128,46 @@ class Device {
 
   async #send(changes) {
     let words = "";
+    this.#told = false;
     try {
       const answer = await fetch(`/api/v1/devices/${encodeURIComponent(this.name)}/desired`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(changes) });
       const told = await answer.json();
       if (answer.ok) {
         this.#desired = told.desired;
         if (!("paused" in changes)) this.#touched = false;
-        words = "Told. The lines below say when the device has done it.";
+        this.#told = true;
       } else words = `${told.title}: ${told.detail} ${told.next_step}`;
     } catch {
       words = "The web service is not reached, so the device was told nothing. Try again.";
     }
     this.parts.answer.hidden = false;
-    say(this.parts.answer, words);
+    if (words) say(this.parts.answer, words);
     render();
   }
+}
+
+/** With a role of its own, which it keeps when it is no longer laid out as a table's part. */
+function withRole(element, role) {
+  element.setAttribute("role", role);
+  return element;
+}
+
+/** What is wanted of a device, as rows of cells; elements are kept so that nothing flickers. */
+function drawRows(body, rows) {
+  while (body.rows.length > rows.length) body.lastElementChild.remove();
+  rows.forEach((cells, i) => {
+    const row = body.rows[i] ?? body.appendChild(withRole(make("tr"), "row"));
+    cells.forEach((text, column) => {
+      let cell = row.cells[column];
+      if (!cell) {
+        cell = column ? withRole(make("td"), "cell") : withRole(make("th"), "rowheader");
+        cell.dataset.column = COLUMNS[column];
+        row.append(cell);
+      }
+      say(cell, text);
+    });
+    row.dataset.state = cells.at(-1) === "Done" ? "done" : "open";
+  });
 }
 
 function device(name) {

@@ -1,6 +1,7 @@
 // How a device is, in words: its state, what is wrong and what to do about it.
 
 import { chip, icon, make, paragraph } from "./dom.js";
+import { mayChangeDevices } from "./rights.js";
 import { duration, label, timeOfDay } from "./words.js";
 
 const STATES = {
@@ -16,6 +17,14 @@ const SKEW_S = 2;
 const MANY_WAIT = 1000;
 const SLOW_MS = 1000;
 const HOT_C = 85;
+
+/** By whom a camera is paused and where it is resumed; `by` as capture's status has it. */
+export function pausedWords(by) {
+  const here = mayChangeDevices ? "here" : "by a researcher, on the page Devices";
+  if (by === "dashboard") return `Paused by somebody at a page like this one. The camera is off until it is resumed ${here}.`;
+  if (by === "device") return "Paused by somebody at the device. The camera is off until it is resumed there, by emotion-edge resume.";
+  return `Paused by somebody at the device and by somebody at a page like this one. The camera is off until it is resumed there, by emotion-edge resume, and ${here}.`;
+}
 
 /** The state that matters most of a device's services, as a chip. */
 export function stateChip(element, statuses) {

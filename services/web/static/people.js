@@ -29,15 +29,23 @@ function facts(person) {
   return parts.join("; ");
 }
 
-/** Do something, then show everybody as they are; what is refused is said. */
-async function act(work) {
+/** Do something to a person, then show everybody as they are; what is refused is said. The focus stays with the person. */
+async function act(person, part, work) {
   complain(byId("problem"), "");
+  let said = "";
   try {
-    await work();
+    said = await work();
   } catch (error) {
     complain(byId("problem"), error.message);
   }
   await load();
+  const name = byId(`person-${person.id}`);
+  if (!name) return;
+  say(name.parentElement.querySelector("[data-part=said]"), said ?? "");
+  // Unless it was led elsewhere meanwhile, to what is shown once.
+  if (document.activeElement !== document.body) return;
+  const control = name.parentElement.querySelector(`[data-part=${part}]`);
+  (control.disabled ? name : control).focus();
 }
 
 function entry(person) {
@@ -48,19 +56,34 @@ function entry(person) {
   say(part("facts"), facts(person));
   for (const control of item.querySelectorAll("button, select")) control.setAttribute("aria-describedby", `person-${person.id}`);
   part("name").id = `person-${person.id}`;
+  part("name").tabIndex = -1;
   part("role").value = person.role;
-  part("role").addEventListener("change", () => act(() => ask("PATCH", path, { role: part("role").value })));
+  // A list changes with each arrow key, so what it says is a choice only; the button gives the role.
+  part("role").addEventListener("change", () => {
+    const chosen = part("role").selectedOptions[0];
+    part("change").disabled = chosen.value === person.role;
+    say(part("said"), chosen.value === person.role ? "" : `Not changed yet. Press Change role to make ${person.name} ${chosen.text}.`);
+  });
+  part("change").addEventListener("click", () => act(person, "role", async () => {
+    const { role } = await ask("PATCH", path, { role: part("role").value });
+    return `Changed: ${person.name} is ${role} now.`;
+  }));
   part("reset").addEventListener("click", () => {
     if (!confirm(`Make a new password for ${person.name}? The old one ends, and ${person.name} is logged out.`)) return;
-    act(async () => showOnce(await ask("POST", `${path}/reset`)));
+    act(person, "reset", async () => showOnce(await ask("POST", `${path}/reset`)));
   });
   part("logout").disabled = person.logins === 0;
-  part("logout").addEventListener("click", () => act(() => ask("POST", `${path}/logout`)));
+  part("logout").addEventListener("click", () => act(person, "logout", async () => {
+    await ask("POST", `${path}/logout`);
+    return `${person.name} is logged out everywhere.`;
+  }));
   say(part("disable"), person.disabled_at ? "Enable" : "Disable");
   part("disable").addEventListener("click", () => {
     const disabled = !person.disabled_at;
     if (disabled && !confirm(`Disable ${person.name}? They are logged out, and their keys end to work. You can enable them again.`)) return;
-    act(() => ask("PATCH", path, { disabled }));
+    act(person, "disable", async () => {
+      await ask("PATCH", path, { disabled });
+    });
   });
   return item;
 }
