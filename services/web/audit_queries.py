@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.web import cursors
 from services.web.audit_schemas import (
     AuditEntry,
     AuditPage,
@@ -15,7 +14,7 @@ from services.web.audit_schemas import (
     RetentionFacts,
     RetentionInForce,
 )
-from services.web.cursors import Cursor
+from services.web.paging import newest_first
 from shared.db import audit
 from shared.db.tables import audit_log, detections, erasures, frames, retention_in_force
 
@@ -29,18 +28,8 @@ async def audit_page(connection: AsyncConnection, query: AuditQuery) -> AuditPag
         statement = statement.where(audit_log.c.action == query.action)
     if query.who is not None:
         statement = statement.where(audit_log.c.who == query.who)
-    if query.cursor is not None:
-        at, last = cursors.decode(query.cursor)
-        key = tuple_(audit_log.c.at, audit_log.c.id)
-        # The row comparison does not prune partitions; the plain bound does.
-        statement = statement.where(audit_log.c.at <= at, key < tuple_(literal(at), literal(last)))
-    statement = statement.order_by(audit_log.c.at.desc(), audit_log.c.id.desc()).limit(query.limit + 1)
-    rows = (await connection.execute(statement)).all()
-    shown = rows[: query.limit]
-    return AuditPage(
-        items=[AuditEntry.model_validate(dict(row._mapping)) for row in shown],
-        next_cursor=cursors.encode(Cursor(shown[-1].at, shown[-1].id)) if len(rows) > query.limit else None,
-    )
+    rows, cursor = await newest_first(connection, statement, audit_log.c.at, audit_log.c.id, query)
+    return AuditPage(items=[AuditEntry.model_validate(dict(row._mapping)) for row in rows], next_cursor=cursor)
 
 
 async def retention_facts(connection: AsyncConnection) -> RetentionFacts:

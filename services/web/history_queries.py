@@ -1,6 +1,6 @@
 """Reading episodes, their timeline, and what surrounds one detection. Plain functions on a connection."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -220,14 +220,7 @@ async def detection_neighbours(connection: AsyncConnection, here: Cursor, query:
     wanted = await search.resolve(connection, query)
     found: list[Neighbour | None] = []
     for newer in (True, False):
-        cursor: Cursor | None = here
-        key = None
-        for _ in range(_STEPS):
-            result = await search.find_detections(connection, wanted, cursor, 1, newer=newer)
-            key = next(iter(result.keys), None)
-            cursor = result.next
-            if key is not None or cursor is None:
-                break
+        key = await _next_key(search.find_detections, connection, wanted, here, newer=newer)
         found.append(None if key is None else Neighbour(event_id=key.id))
     return Neighbours(newer=found[0], older=found[1])
 
@@ -239,20 +232,33 @@ async def episode_neighbours(
     wanted = await search.resolve(connection, query)
     found: list[Neighbour | None] = []
     for newer in (True, False):
-        cursor: Cursor | None = Cursor(begun, episode_id)
-        key = None
-        for _ in range(_STEPS):
-            result = await search.find_episodes(connection, wanted, cursor, 1, newer=newer)
-            key = next(iter(result.keys), None)
-            cursor = result.next
-            if key is not None or cursor is None:
-                break
+        key = await _next_key(search.find_episodes, connection, wanted, Cursor(begun, episode_id), newer=newer)
         stands = None
         if key is not None:
             at = (episodes.c.first_at == key.captured_at, episodes.c.id == key.id)
             stands = cast("UUID | None", await connection.scalar(select(episodes.c.event_id).where(*at)))
         found.append(None if key is None or stands is None else Neighbour(event_id=stands, episode_id=key.id))
     return Neighbours(newer=found[0], older=found[1])
+
+
+async def _next_key(
+    find: Callable[..., Awaitable[search.Found]],
+    connection: AsyncConnection,
+    wanted: search.Wanted,
+    here: Cursor,
+    *,
+    newer: bool,
+) -> Cursor | None:
+    """The first that fits on one side of `here`; None where there is none, or none within some searches."""
+    cursor: Cursor | None = here
+    for _ in range(_STEPS):
+        result = await find(connection, wanted, cursor, 1, newer=newer)
+        if result.keys:
+            return result.keys[0]
+        cursor = result.next
+        if cursor is None:
+            break
+    return None
 
 
 async def episode_begun(connection: AsyncConnection, episode_id: UUID) -> datetime | None:

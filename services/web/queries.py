@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Row, Select, Table, and_, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Interval, Row, Table, and_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web import cursors, search
 from services.web.by_id import first_by_id
 from services.web.cursors import Cursor
+from services.web.paging import newest_first
 from services.web.schemas import (
     BUCKETS,
     Bucket,
@@ -41,23 +42,6 @@ def within(table: Table, span: Span) -> list[ColumnElement[bool]]:
     if span.to is not None:
         conditions.append(table.c.captured_at < span.to)
     return conditions
-
-
-def _page(statement: Select[Any], table: Table, id_column: str, query: FrameQuery) -> Select[Any]:
-    """Keyset pagination: goes on where the cursor stands, one row more than the page to know whether more follows."""
-    key = tuple_(table.c.captured_at, table.c[id_column])
-    if query.cursor is not None:
-        at, last = cursors.decode(query.cursor)
-        # The row comparison does not prune partitions; the plain bound does.
-        statement = statement.where(table.c.captured_at <= at, key < tuple_(literal(at), literal(last)))
-    return statement.order_by(table.c.captured_at.desc(), table.c[id_column].desc()).limit(query.limit + 1)
-
-
-def _next_cursor(rows: Sequence[Row[Any]], limit: int, id_column: str) -> str | None:
-    if len(rows) <= limit:
-        return None
-    last = rows[limit - 1]._mapping
-    return cursors.encode(Cursor(last["captured_at"], last[id_column]))
 
 
 async def detection_page(connection: AsyncConnection, query: DetectionQuery) -> DetectionPage:
@@ -174,10 +158,8 @@ async def frame_page(connection: AsyncConnection, query: FrameQuery) -> FramePag
     """What is known of kept pictures, newest first; the pictures themselves stay where they are."""
     columns = [column for column in frames.c if column.name != "jpeg"]
     statement = select(*columns, func.octet_length(frames.c.jpeg).label("bytes")).where(*within(frames, query))
-    rows = (await connection.execute(_page(statement, frames, "frame_id", query))).all()
-    return FramePage(
-        items=[_frame(row) for row in rows[: query.limit]], next_cursor=_next_cursor(rows, query.limit, "frame_id")
-    )
+    rows, cursor = await newest_first(connection, statement, frames.c.captured_at, frames.c.frame_id, query)
+    return FramePage(items=[_frame(row) for row in rows], next_cursor=cursor)
 
 
 def _frame(row: Row[Any]) -> FrameMeta:

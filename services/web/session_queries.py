@@ -28,8 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
-from services.web import cursors
-from services.web.cursors import Cursor
+from services.web.paging import newest_first
 from services.web.queries import number
 from services.web.session_schemas import (
     Marker,
@@ -85,17 +84,8 @@ async def session_page(connection: AsyncConnection, query: SessionQuery) -> Sess
         statement = statement.where(table.participant == query.participant)
     if query.running is not None:
         statement = statement.where(table.ended_at.is_(None) if query.running else table.ended_at.is_not(None))
-    key = tuple_(table.started_at, table.id)
-    if query.cursor is not None:
-        at, last = cursors.decode(query.cursor)
-        statement = statement.where(key < tuple_(literal(at), literal(last)))
-    statement = statement.order_by(table.started_at.desc(), table.id.desc()).limit(query.limit + 1)
-    rows = (await connection.execute(statement)).all()
-    items = [_session(row) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return SessionPage(
-        items=items, next_cursor=cursors.encode(Cursor(items[-1].started_at, items[-1].id)) if more else None
-    )
+    rows, cursor = await newest_first(connection, statement, table.started_at, table.id, query)
+    return SessionPage(items=[_session(row) for row in rows], next_cursor=cursor)
 
 
 async def one_session(connection: AsyncConnection, session_id: UUID) -> StudySession | None:

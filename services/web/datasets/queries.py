@@ -30,11 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.web import cursors
-from services.web.cursors import Cursor
 from services.web.datasets.formats import Item
 from services.web.datasets.judging import Terms
 from services.web.datasets.schemas import SPLITS, DatasetFilter, NewDataset, PageQuery
+from services.web.paging import newest_first
 from shared.db.study_tables import dataset_items, datasets, exports, study_sessions, votes
 from shared.db.tables import detections, erasures, faces, frames
 
@@ -269,27 +268,13 @@ async def dataset(connection: AsyncConnection, which: UUID | str) -> Row[Any] | 
 
 async def dataset_page(connection: AsyncConnection, query: PageQuery) -> tuple[Sequence[Row[Any]], str | None]:
     """Datasets, newest first, and the cursor of the next page."""
-    return await _page(connection, select(datasets), datasets, query)
+    return await newest_first(connection, select(datasets), datasets.c.created_at, datasets.c.id, query)
 
 
 async def remove_dataset(connection: AsyncConnection, dataset_id: UUID) -> str | None:
     """Remove it with its items and exports; its name, or None where there is none."""
     statement = delete(datasets).where(datasets.c.id == dataset_id).returning(datasets.c.name)
     return cast("str | None", await connection.scalar(statement))
-
-
-async def _page(
-    connection: AsyncConnection, statement: Select[Any], table: Any, query: PageQuery
-) -> tuple[Sequence[Row[Any]], str | None]:
-    if query.cursor is not None:
-        at, last = cursors.decode(query.cursor)
-        statement = statement.where(tuple_(table.c.created_at, table.c.id) < tuple_(literal(at), literal(last)))
-    statement = statement.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(query.limit + 1)
-    rows = (await connection.execute(statement)).all()
-    if len(rows) <= query.limit:
-        return rows, None
-    last_row = rows[query.limit - 1]
-    return rows[: query.limit], cursors.encode(Cursor(last_row.created_at, last_row.id))
 
 
 # --- items ------------------------------------------------------------------------------------------------------------
@@ -427,7 +412,7 @@ async def export_page(
     statement = _exports()
     if dataset_id is not None:
         statement = statement.where(exports.c.dataset_id == dataset_id)
-    return await _page(connection, statement, exports, query)
+    return await newest_first(connection, statement, exports.c.created_at, exports.c.id, query)
 
 
 async def remove_export(connection: AsyncConnection, export_id: UUID) -> bool:

@@ -12,7 +12,7 @@ from services.web.database import Database
 from services.web.gate import Gate
 from services.web.history_schemas import Context, EpisodePage, Neighbours, Timeline
 from services.web.problems import WrongParameter, bad_parameters, not_found, responses
-from services.web.routes.answers import asked, json_answer
+from services.web.routes.answers import asked, json_answer, no_detection
 from services.web.schemas import DetectionFilter, EpisodeFilter, EpisodeQuery
 from services.web.trail import Trail
 
@@ -55,7 +55,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
             one = await queries.one_detection(connection, event_id)
             found = await history_queries.context(connection, one) if one is not None else None
         if found is None:
-            raise _no_detection(event_id)
+            raise no_detection(event_id)
         trail.note(request, "view", "single detections", item=str(event_id))
         return json_answer(found)
 
@@ -75,7 +75,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
                 else None
             )
         if found is None:
-            raise _no_detection(event_id)
+            raise no_detection(event_id)
         return json_answer(found)
 
     @routes.get(
@@ -102,9 +102,3 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
         return json_answer(found)
 
     return routes
-
-
-def _no_detection(event_id: UUID) -> Exception:
-    return not_found(
-        f"There is no detection {event_id}.", "Check the id; it may have been erased or not have arrived yet."
-    )

@@ -14,7 +14,7 @@ from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hub import Hub
 from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
-from services.web.routes.answers import asked, json_answer
+from services.web.routes.answers import asked, json_answer, no_detection
 from services.web.schemas import (
     MAX_FACE_INDEX,
     DetectionPage,
@@ -31,6 +31,7 @@ from services.web.schemas import (
 from services.web.trail import Trail
 from shared.errors import BadPicture
 
+_NO_PICTURE: Final = "Check the id; it may have been erased, or pictures may not be recorded on that device."
 _ASK_EACH_TIME: Final = "private, no-cache"
 """A browser may keep a picture and asks before it shows it again: one that was erased is then gone there as well, and
 who saw it is known."""
@@ -80,9 +81,7 @@ def router(
         async with stored().reading() as connection:
             found = await queries.one_detection(connection, event_id)
         if found is None:
-            raise not_found(
-                f"There is no detection {event_id}.", "Check the id; it may have been erased or not have arrived yet."
-            )
+            raise no_detection(event_id)
         trail.note(request, "view", "single detections", item=str(event_id))
         return json_answer(found)
 
@@ -121,7 +120,7 @@ def router(
         if jpeg is None:
             raise not_found(
                 f"There is no kept picture {frame_id}.",
-                "Check the id; it may have been erased, or pictures may not be recorded on that device.",
+                _NO_PICTURE,
             )
         trail.note(request, "view", "pictures", item=str(frame_id))
         return Response(jpeg, media_type="image/jpeg", headers=headers)
@@ -148,7 +147,7 @@ def router(
             if found is None:
                 raise not_found(
                     f"There is no face {face_index} in a kept picture {frame_id}.",
-                    "Check the id; it may have been erased, or pictures may not be recorded on that device.",
+                    _NO_PICTURE,
                 )
             key = f"{found.digest.hex()}-{'.'.join(map(str, found.box))}"
             headers = {"Cache-Control": _ASK_EACH_TIME, "ETag": f'"{key}"'}
