@@ -59,6 +59,12 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             # The filter acts at once, stands in the address, and the back button leads back.
             await page.goto(f"{base}/history")
             await expect(state).to_contain_text("8 shown", timeout=WAIT_MS)
+            models = page.locator("#models option")
+            await expect(models).to_have_count(2, timeout=WAIT_MS)
+            assert await models.evaluate_all("found => found.map(each => each.value)") == [
+                "slim_resnet",
+                "slim_resnet@1.0.0",
+            ]
             await field("device").select_option("camera-1")
             await expect(page).to_have_url(f"{base}/history?device=camera-1")
             await expect(state).to_contain_text("4 shown", timeout=WAIT_MS)

@@ -175,6 +175,18 @@ async function loadDevices() {
   }
 }
 
+/** Names to choose from; any other can be typed, so a failure to read them is told by nothing. */
+async function loadModels() {
+  try {
+    const { items } = await read("/api/v1/models");
+    const names = new Set();
+    for (const { name, version } of items) for (const each of version ? [name, `${name}@${version}`] : [name]) names.add(each);
+    get("models").replaceChildren(...[...names].map((name) => Object.assign(make("option"), { value: name })));
+  } catch {
+    // The field takes what is typed.
+  }
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   go(fromForm());
@@ -201,5 +213,6 @@ window.addEventListener("popstate", () => {
   load();
 });
 loadDevices();
+loadModels();
 fillSessions(form.elements.session);
 load();
