@@ -23,6 +23,7 @@ from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
+from services.web.places import Places
 from services.web.rate import CredentialOf, LimitRequests, nobody_is_known
 from services.web.routes import accounts as account_routes
 from services.web.routes import (
@@ -155,6 +156,7 @@ def create_app(
     metrics: Metrics,
     readiness: Readiness,
     max_viewers: int,
+    max_viewers_each: int,
     requests_per_s: float,
     credential_of: CredentialOf = nobody_is_known,
     jobs: Jobs | None = None,
@@ -199,7 +201,7 @@ def create_app(
     templates.globals["looks"] = LOOKS
     for name in templates.list_templates():
         templates.get_template(name)  # from disk now, also those that others extend
-    app.include_router(live.router(hub, max_viewers, trail, gate))
+    app.include_router(live.router(hub, Places(max_viewers, max_viewers_each), trail, gate))
     app.include_router(records.router(database, hub, pictures, wish_of, trail, gate))
     if database is not None:
         app.include_router(sessions.router(database, hub, trail, gate))

@@ -133,6 +133,7 @@ async def run(settings: WebSettings) -> None:
             metrics=metrics,
             readiness=missing,
             max_viewers=settings.max_viewers,
+            max_viewers_each=settings.max_viewers_each,
             requests_per_s=settings.requests_per_s,
             credential_of=credential_of,
             jobs=jobs,

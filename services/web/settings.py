@@ -69,6 +69,12 @@ class WebSettings(ServiceSettings):
         default=20.0, gt=0, le=100_000, description="gigabytes that all exports of datasets may take together"
     )
     max_viewers: int = Field(default=500, ge=1, le=10_000, description="live streams open at once")
+    max_viewers_each: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="live streams that one person may have open at once, with all their browsers and keys",
+    )
     requests_per_s: float = Field(
         default=200.0,
         gt=0,

@@ -205,6 +205,42 @@ async def test_an_open_stream_ends_with_what_let_its_reader_in(
             await ends(walter, lambda: ada.post(f"{path}/reset", json={}))
 
 
+async def test_one_person_cannot_take_every_place_of_viewers(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    for name in ("walter", "wilma"):
+        await add_person(engine, name, "viewer")
+    settings = web_settings(
+        mqtt_settings, database_settings, login="required", max_viewers=3, max_viewers_each=2, requests_per_s=1000
+    )
+    async with (
+        running_web(settings) as base,
+        logged_in(base, "walter") as walter,
+        logged_in(base, "walter") as phone,
+        logged_in(base, "wilma") as wilma,
+    ):
+        key = (await walter.post("/api/v1/tokens", json={"name": "a wall", "scopes": ["view"]})).json()["token"]
+        by_key = {"Authorization": f"Bearer {key}"}
+        live = ("GET", "/api/v1/live")
+        async with walter.stream(*live) as first, phone.stream(*live) as second:
+            assert (first.status_code, second.status_code) == (200, 200)
+            for _ in range(3):  # refusals take no place
+                for client, headers in ((walter, {}), (phone, {}), (walter, by_key)):
+                    answer = await client.get("/api/v1/live", headers=headers)
+                    problem = check_problem(answer, 429, "too-many-streams")
+                    assert "EMOTION_MAX_VIEWERS_EACH" in problem["next_step"]
+                    assert answer.headers["retry-after"] == "10"
+            async with wilma.stream(*live) as third:
+                assert third.status_code == 200
+                check_problem(await wilma.get("/api/v1/live"), 503, "too-many-viewers")
+
+        async def both_places_are_free() -> bool:
+            async with walter.stream(*live) as first, phone.stream(*live) as second:
+                return (first.status_code, second.status_code) == (200, 200)
+
+        await until(both_places_are_free)
+
+
 async def _delete(client: httpx.AsyncClient, path: str) -> httpx.Response:
     return await client.request("DELETE", path, json={})
 

@@ -4,14 +4,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
-from services.web.gate import Gate
+from services.web.gate import Gate, Identity
 from services.web.hub import Hub
+from services.web.places import NoPlace, Places
 from services.web.problems import ApiProblem, not_found, responses
 from services.web.trail import Trail
 from shared.messages import DeviceName, rfc3339
@@ -52,9 +54,24 @@ class LiveQuery(BaseModel):
     large: DeviceName | None = Field(default=None, description="on a wall: the device of which everything is sent")
 
 
-def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
+class _Watched(EventSourceResponse):
+    """A stream that gives its place back however it ends, also where it was never begun."""
+
+    def __init__(self, content: AsyncIterator[bytes], on_end: Callable[[], None], **more: Any) -> None:
+        super().__init__(content, **more)
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
+
+
+def router(hub: Hub, places: Places, trail: Trail, gate: Gate) -> APIRouter:
     """Routes of what is happening now."""
-    routes = APIRouter(prefix="/api/v1", tags=["live"], dependencies=[gate.guard("view")])
+    routes = APIRouter(prefix="/api/v1", tags=["live"])
+    view = Depends(gate.needs("view"))
 
     @routes.get(
         "/live",
@@ -64,25 +81,25 @@ def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/event-stream": {}}}, **responses(401, 403, 422, 503)},
     )
-    async def live(request: Request, query: Annotated[LiveQuery, Query()]) -> Response:
-        if hub.viewers >= max_viewers:
-            raise ApiProblem(
-                503,
-                "too-many-viewers",
-                "Too many viewers",
-                f"{max_viewers} live streams are open already.",
-                "Close pages that are not needed, or raise EMOTION_MAX_VIEWERS.",
-                headers={"Retry-After": "10"},
-            )
+    async def live(
+        request: Request, query: Annotated[LiveQuery, Query()], identity: Annotated[Identity, view]
+    ) -> Response:
+        person = identity.user_id
+        try:
+            places.take(person)
+        except NoPlace as full:
+            raise _no_place(full) from None
         trail.note(request, "watch", f"live data of {query.device or 'every device'}")
-        return EventSourceResponse(
+        return _Watched(
             _stream(hub, query, lambda: gate.still_knows(request)),
+            lambda: places.give_back(person),
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     @routes.get(
         "/devices/{device}/preview.jpg",
         summary="A device's newest preview",
+        dependencies=[view],
         description="Boxes and words are drawn in, save while only walls (`/api/v1/live?wall=true`) are open.",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **responses(401, 403, 404, 422)},
@@ -101,6 +118,27 @@ def router(hub: Hub, max_viewers: int, trail: Trail, gate: Gate) -> APIRouter:
         return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
 
     return routes
+
+
+def _no_place(full: NoPlace) -> ApiProblem:
+    wait = {"Retry-After": "10"}
+    if full.own:
+        return ApiProblem(
+            429,
+            "too-many-streams",
+            "Too many live streams of one person",
+            f"{full.most} that you opened are open already, counting those of all your browsers and keys.",
+            "Close pages that are not needed, or raise EMOTION_MAX_VIEWERS_EACH.",
+            headers=wait,
+        )
+    return ApiProblem(
+        503,
+        "too-many-viewers",
+        "Too many viewers",
+        f"{full.most} live streams are open already.",
+        "Close pages that are not needed, or raise EMOTION_MAX_VIEWERS.",
+        headers=wait,
+    )
 
 
 async def _stream(hub: Hub, query: LiveQuery, still_let_in: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:

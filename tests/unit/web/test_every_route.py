@@ -88,6 +88,7 @@ def routes_and_client() -> Iterator[tuple[Sequence[BaseRoute], httpx.AsyncClient
         metrics=metrics,
         readiness=dict,
         max_viewers=0,  # the stream would never end
+        max_viewers_each=1,
         requests_per_s=1000,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -99,6 +99,7 @@ def client() -> httpx.AsyncClient:
         metrics=metrics,
         readiness=dict,
         max_viewers=1,
+        max_viewers_each=1,
         requests_per_s=1000,
         allowed_hosts=ALLOWED,
     )
