@@ -21,6 +21,7 @@ from services.web.datasets.previewing import Previewer
 from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
+from services.web.heads import AnswerHead
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
 from services.web.places import Places
@@ -116,7 +117,7 @@ class WebApp(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's, in ours: outermost, so that the answers to defects and refusals have the headers too."""
-        answering = problems.TooLongAsProblem(super().build_middleware_stack())
+        answering = AnswerHead(problems.TooLongAsProblem(super().build_middleware_stack()))
         limited = LimitRequests(answering, self._requests_per_s, self._credential_of)
         own = OwnPagesOnly(limited, self._allowed_hosts, self._cors_origins)
         return SecurityHeaders(CrossOrigin(own, self._cors_origins) if self._cors_origins else own)

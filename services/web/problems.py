@@ -98,7 +98,6 @@ def not_found(what: str, next_step: str) -> ApiProblem:
 
 
 _NEXT_STEPS: Final = {
-    413: "Shorten the texts in it; /api/v1/docs says how long each may be.",
     404: "Look at /api/v1/docs for the addresses that exist.",
     405: "Use a method that the Allow header names.",
 }
@@ -111,17 +110,25 @@ async def _on_problem(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    wrong = [
-        # The first part of a location says where (query, path); model-wide rules have nothing more.
-        WrongParameter(parameter=".".join(str(part) for part in item["loc"][1:]) or "query", reason=_reason(item))
-        for item in error.errors()
-    ]
+    wrong = [WrongParameter(parameter=_name(item), reason=_reason(item)) for item in error.errors()]
     return bad_parameters(wrong).response(request)
+
+
+def _name(item: Any) -> str:
+    """The first part of a location says where (query, path, body); model-wide rules have nothing more."""
+    where, *parts = item["loc"]
+    # Of a body that is no JSON the rest is how many characters of it are.
+    return str(where) if not parts or item["type"] == "json_invalid" else ".".join(str(part) for part in parts)
 
 
 def _reason(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return "no such parameter"
+    if item["type"] == "json_invalid":
+        at = item["loc"][-1] + 1
+        return f"it is not JSON: {item['ctx']['error']} (at character {at}); expected an object, as {{}}"
+    if item["loc"] == ("body",) and item["type"] == "missing":
+        return "missing; expected a JSON object, as {}"
     return str(item["msg"]).removeprefix("Value error, ")
 
 
@@ -129,15 +136,28 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
     phrase = HTTPStatus(status).phrase
+    headers = dict(error.headers or {})
+    if "GET" in headers.get("Allow", "").split(", "):
+        headers["Allow"] += ", HEAD"  # answered wherever GET is
     problem = ApiProblem(
         status,
         phrase.lower().replace(" ", "-"),
         phrase,
         f"{request.method} {request.url.path}: {error.detail}",
-        _NEXT_STEPS.get(status, "Correct the request; /api/v1/docs says what is expected."),
-        headers=dict(error.headers or {}),
+        _next_step(status, request),
+        headers=headers,
     )
     return problem.response(request)
+
+
+def _next_step(status: int, request: Request) -> str:
+    if status == 413:
+        if request.headers.get("content-type", "").startswith("image/"):
+            return (
+                "Send a smaller picture, with fewer pixels or a lower quality; /api/v1/docs says how large it may be."
+            )
+        return "Shorten the texts in it; /api/v1/docs says how long each may be."
+    return _NEXT_STEPS.get(status, "Correct the request; /api/v1/docs says what is expected.")
 
 
 async def _on_defect(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import cv2
@@ -102,7 +103,10 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
             await until(is_free, "the device is free again")
             await asyncio.sleep(0.05)  # its pace is 30 a second
             check_problem(await api.post(path, content=whole[:-100], headers=jpeg), 422, "bad-picture")
-            assert (await api.post(path, content=b"x" * 2_000_000, headers=jpeg)).status_code == 413
+            too_large = await api.post(path, content=b"x" * 2_000_000, headers=jpeg)
+            told = check_problem(too_large, 413, HTTPStatus(413).phrase.lower().replace(" ", "-"))
+            assert "Send a smaller picture" in told["next_step"]
+            assert "at most 1048576 bytes" in (await api.get("/api/v1/docs")).text
             assert "camera=(self)" in (await api.get("/camera")).headers["permissions-policy"]
             assert "camera=()" in (await api.get("/")).headers["permissions-policy"]
         for task in tasks:

@@ -1,7 +1,11 @@
 """Errors that no route foresaw still have the one shape, and tell nothing of the inside."""
 
+from typing import Annotated
+
 import httpx
-from fastapi import FastAPI
+import pytest
+from fastapi import FastAPI, Query
+from pydantic import BaseModel
 
 from services.web import problems
 from tests.support.web import check_problem
@@ -20,3 +24,31 @@ async def test_a_defect_is_answered_as_a_problem_without_its_traceback() -> None
         answer = await client.get("/broken")
     check_problem(answer, 500, "defect")
     assert "secret" not in answer.text
+
+
+class Wish(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("body", "parameter", "reason"),
+    [
+        (b"not json", "body", "it is not JSON: Expecting value (at character 1); expected an object, as {}"),
+        (b'{"name": ', "body", "it is not JSON: Expecting value (at character 10); expected an object, as {}"),
+        (b"", "body", "missing; expected a JSON object, as {}"),
+        (b"[]", "body", "Input should be a valid dictionary or object to extract fields from"),
+        (b'{"name": 1}', "name", "Input should be a valid string"),
+    ],
+)
+async def test_a_body_that_does_not_fit_is_told_in_words(body: bytes, parameter: str, reason: str) -> None:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.post("/wish")
+    async def wish(wish: Wish, number: Annotated[int, Query()] = 0) -> None: ...
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.post("/wish", content=body, headers={"Content-Type": "application/json"})
+        assert check_problem(answer, 422, "bad-parameters")["errors"] == [{"parameter": parameter, "reason": reason}]
+        answer = await client.post("/wish?number=x", json={"name": "a"})
+        assert check_problem(answer, 422, "bad-parameters")["errors"][0]["parameter"] == "number"
