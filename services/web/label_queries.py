@@ -27,6 +27,7 @@ from services.web.label_schemas import (
 )
 from services.web.queries import face_of_row, within
 from services.web.schemas import Span
+from services.web.search import Wanted
 from shared.db.episodes import labelled_now
 from shared.db.study_tables import VOTES, votes
 from shared.db.tables import detections, faces, frames
@@ -53,7 +54,7 @@ class Pool:
     """Whether pictures older than these were not looked at."""
 
 
-async def pool(connection: AsyncConnection, span: Span, labeller: str) -> Pool:
+async def pool(connection: AsyncConnection, wanted: Wanted, labeller: str) -> Pool:
     """Faces with a kept picture that `labeller` has not voted on: of the newest pictures that have any.
 
     However many pictures there are, the work is bounded: it goes back in steps of 500 pictures until it has met 500
@@ -64,7 +65,7 @@ async def pool(connection: AsyncConnection, span: Span, labeller: str) -> Pool:
     last: Row[Any] | None = None
     full = True
     for _ in range(MAX_POOLS):
-        batch = await _pictures(connection, span, last)
+        batch = await _pictures(connection, wanted, last)
         full = len(batch) == POOL
         if batch:
             last = batch[-1]
@@ -105,10 +106,10 @@ def _mark(row: Row[Any]) -> FaceMark | None:
     return None if found is None else FaceMark(**{side: round(share, 4) for side, share in found._asdict().items()})
 
 
-async def _pictures(connection: AsyncConnection, span: Span, last: Row[Any] | None) -> list[Row[Any]]:
+async def _pictures(connection: AsyncConnection, wanted: Wanted, last: Row[Any] | None) -> list[Row[Any]]:
     table = frames.c
     statement = select(table.frame_id, table.captured_at, table.event_id).where(
-        table.event_id.is_not(None), *within(frames, span)
+        table.event_id.is_not(None), *wanted.within(frames)
     )
     if last is not None:
         # The row comparison does not prune partitions; the plain bound does.

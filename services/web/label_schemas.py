@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.web import cursors
-from services.web.schemas import MAX_FACE_INDEX, Limit, Moment, Span
+from services.web.schemas import MAX_FACE_INDEX, Filter, Limit, Moment, Span
 from services.web.wording import Words
 from shared.emotions import Emotion
 from shared.messages import Timestamp, storable_text
@@ -40,6 +40,7 @@ Skipped = Annotated[
 class QueueQuery(Span):
     """Whose queue, and of which faces."""
 
+    session: UUID | None = Field(default=None, description="the devices and the time of this study session")
     labeller: Labeller | None = None
     skip: list[Skipped] = Field(
         default_factory=list,
@@ -47,6 +48,12 @@ class QueueQuery(Span):
         description="faces that are not wanted now, as event_id:face_index; may be given several times",
     )
     limit: int = Field(default=10, ge=1, le=50, description="how many faces are wanted at most")
+
+    def filter(self) -> Filter:
+        """Which faces, as `search.resolve` takes it."""
+        return Filter.model_validate(
+            {"device": self.device, "session": self.session, "from": self.from_, "to": self.to}
+        )
 
 
 class VoteQuery(Span):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.settings import WebSettings
-from shared.db.study_tables import votes
+from shared.db.study_tables import study_sessions, votes
 from shared.db.tables import frames
 from shared.messages import Region
 from shared.settings import DatabaseSettings, MqttSettings
@@ -223,6 +223,74 @@ async def test_the_face_that_is_meant_is_framed_where_the_picture_shows_two(
         ).to_be_visible()
 
 
+async def test_faces_are_chosen_by_device_session_and_time_in_the_address(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    other = await kept_minute(engine, BEGIN, 2, device="camera-2")
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(study_sessions).values(
+                participant="P07", devices=["camera-2"], started_at=BEGIN, ended_at=other[1].captured_at, created_by="a"
+            )
+        )
+    frames_of = [str(one.frame_id) for one in other]
+    async with labelling(browser, settings) as page:
+        face, note, which = page.locator("#face"), page.locator("#face-note"), page.locator("#which-title")
+        chosen = page.get_by_role("form", name="Which faces")
+        await expect(which).to_have_text("Which faces: all")
+        await which.press("Enter")
+        await chosen.get_by_label("Device").select_option("camera-2")
+        await expect(which).to_have_text("Which faces: those that fit the filter")
+        await expect(face).to_have_attribute("src", re.compile("|".join(frames_of)))
+        await chosen.get_by_label("Session").select_option(
+            label=await page.get_by_role("option", name="P07").inner_text()
+        )
+        await expect(face).to_have_attribute("src", re.compile(frames_of[0]))
+        await page.reload()
+        await expect(chosen.get_by_label("Device")).to_have_value("camera-2")
+        await expect(face).to_have_attribute("src", re.compile(frames_of[0]))
+        await expect(face).to_be_visible()
+        await page.locator("h1").click()
+        await page.keyboard.press("5")
+        await expect(note).to_contain_text("No face fits that you have not labelled or skipped.")
+        await expect(page.locator("#saved")).to_have_text(ALL_SAVED)
+        await page.go_back()
+        await expect(chosen.get_by_label("Session")).to_have_value("")
+        await expect(face).to_have_attribute("src", re.compile(frames_of[1]))
+        await chosen.get_by_label("Time").select_option("own")
+        await chosen.get_by_label("To, not included").fill("2026-01-01T12:00:00")
+        await page.get_by_role("button", name="Show").click()
+        await expect(page).to_have_url(re.compile(r"last=own&to=2026-01-01T"))
+        await expect(note).to_contain_text("No face fits")
+        await page.get_by_role("button", name="Clear the filter").click()
+        await expect(page).to_have_url(re.compile(r"/label$"))
+        await expect(face).to_be_visible()
+        assert await labels(engine) == ["sad"]
+
+
+async def test_the_last_answers_are_taken_back_after_the_page_was_loaded_again(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with labelling(browser, settings) as page:
+        face, saved = page.locator("#face"), page.locator("#saved")
+        sources = []
+        for key in "45":
+            await expect(face).to_be_visible()
+            sources.append(await face.get_attribute("src") or "")
+            await page.keyboard.press(key)
+        await expect(page.locator("#last")).to_contain_text("You said: Sad. The model:")
+        await expect(saved).to_have_text(ALL_SAVED)
+        assert await labels(engine) == ["happy", "sad"]
+        await page.reload()
+        await expect(face).to_be_visible()
+        for source, left in ((sources[1], ["happy"]), (sources[0], [])):
+            await page.keyboard.press("z")
+            await expect(face).to_have_attribute("src", source)
+            await expect(saved).to_have_text(ALL_SAVED)
+            assert await labels(engine) == left
+        await expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
 async def test_space_skips_from_a_button_and_enter_presses_it(
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:
@@ -318,6 +386,7 @@ async def test_a_login_that_ended_is_told_and_leads_back(
         await route.continue_()
 
     async def log_in(page: Page) -> None:
+        await page.wait_for_url(re.compile(r"/login\?"))  # until its script has the form
         await page.get_by_label("Name").fill("berta")
         await page.get_by_label("Password").fill(PASSWORD)
         await page.keyboard.press("Enter")

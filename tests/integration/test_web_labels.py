@@ -7,15 +7,17 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web import label_queries
-from shared.db.study_tables import votes
+from shared.db.study_tables import study_sessions, votes
 from shared.db.tables import faces, frames
 from shared.emotions import Emotion
+from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
+from tests.support.labelled import kept_minute
 from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -98,6 +100,38 @@ async def test_the_queue_gives_unsure_and_disputed_faces_first_and_none_twice(
     monkeypatch.setattr(label_queries, "MAX_POOLS", 1)
     assert (await queue(api, "ada"))["items"] == []
     assert (await queue(api, "ada"))["more"] is True
+
+
+async def test_the_queue_is_of_a_device_a_time_or_a_study_session(api: httpx.AsyncClient, engine: AsyncEngine) -> None:
+    mine = await kept_minute(engine, START, 6)  # each five seconds after the one before
+    other = await kept_minute(engine, START, 2, device="camera-2")
+    async with engine.begin() as connection:
+        session = await connection.scalar(
+            insert(study_sessions)
+            .values(
+                participant="P1",
+                devices=["camera-1"],
+                started_at=mine[2].captured_at,
+                ended_at=mine[5].captured_at,
+                created_by="a",
+            )
+            .returning(study_sessions.c.id)
+        )
+
+    async def found(**query: Any) -> set[str]:
+        return {item["event_id"] for item in (await queue(api, "ada", **query))["items"]}
+
+    def ids(*those: Detection) -> set[str]:
+        return {str(one.event_id) for one in those}
+
+    later = mine[4].captured_at.isoformat()
+    assert await found() == ids(*mine, *other)
+    assert await found(device="camera-2") == ids(*other)
+    assert await found(session=str(session)) == ids(*mine[2:5])  # what is captured as it ends is not in it
+    assert await found(session=str(session), **{"from": later}) == ids(mine[4])
+    assert await found(session=str(session), device="camera-2") == set()
+    refused = await api.get("/api/v1/labels/queue", params={"labeller": "ada", "session": str(uuid4())})
+    assert "there is no study session" in check_problem(refused, 422, "bad-parameters")["detail"]
 
 
 async def test_a_vote_is_kept_once_changed_taken_back_and_tells_the_guess(

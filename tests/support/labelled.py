@@ -44,11 +44,13 @@ async def label(engine: AsyncEngine, one: Detection, said: Votes) -> None:
         await connection.execute(insert(votes), rows)
 
 
-async def kept_minute(engine: AsyncEngine, begin: datetime, faces: int = 12) -> list[Detection]:
+async def kept_minute(
+    engine: AsyncEngine, begin: datetime, faces: int = 12, *, device: str = "camera-1"
+) -> list[Detection]:
     """A minute of one camera: happy, then sad; each with its picture."""
     found = [
         scenes.detection(
-            "camera-1",
+            device,
             scenes.face(1, "happy" if number < faces // 2 else "sad", 0.5 + number / 100),
             captured_at=begin + timedelta(seconds=5 * number),
             seq=number,
@@ -59,7 +61,9 @@ async def kept_minute(engine: AsyncEngine, begin: datetime, faces: int = 12) -> 
     await store(engine, found)
     for number, one in enumerate(found):
         assert one.frame_id is not None
-        await store_frame(engine, one.frame_id, scenes.picture(box_x=200 + number), one.captured_at, one.event_id)
+        await store_frame(
+            engine, one.frame_id, scenes.picture(box_x=200 + number), one.captured_at, one.event_id, device=device
+        )
     return found
 
 

@@ -134,14 +134,20 @@ async def ingested(engine: AsyncEngine, found: Sequence[Detection]) -> None:
 
 
 async def store_frame(
-    engine: AsyncEngine, frame_id: UUID, jpeg: bytes, captured_at: datetime, event_id: UUID | None = None
+    engine: AsyncEngine,
+    frame_id: UUID,
+    jpeg: bytes,
+    captured_at: datetime,
+    event_id: UUID | None = None,
+    *,
+    device: str = "camera-1",
 ) -> None:
     """Put a kept picture into its table."""
     row = {
         "event_id": event_id,
         "captured_at": captured_at,
         "frame_id": frame_id,
-        "device": "camera-1",
+        "device": device,
         "boot_id": BOOT,
         "frame_number": 7,
         "source_kind": "sample",

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from services.web import label_queries
+from services.web import label_queries, search
 from services.web.database import Database
 from services.web.gate import Gate, Identity
 from services.web.label_queue import ordered
@@ -70,11 +70,12 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
         labeller = _labeller(identity, query.labeller)
         now = datetime.now(UTC)
         async with database.reading() as connection:
-            pool = await label_queries.pool(connection, query, labeller)
+            wanted = await search.resolve(connection, query.filter())
+            pool = await label_queries.pool(connection, wanted, labeller)
             voted = await label_queries.votes_since(connection, labeller, _midnight(now))
         skipped = set(query.skip)
-        wanted = [one for one in pool.candidates if f"{one.event_id}:{one.face_index}" not in skipped]
-        chosen = await asyncio.to_thread(ordered, wanted, labeller, now.date(), voted, query.limit)
+        open_ones = [one for one in pool.candidates if f"{one.event_id}:{one.face_index}" not in skipped]
+        chosen = await asyncio.to_thread(ordered, open_ones, labeller, now.date(), voted, query.limit)
         trail.note(request, "view", "faces to label")
         return Queue(
             labeller=labeller,

@@ -2,7 +2,8 @@
 
 import { icon, make, say } from "./dom.js";
 import { thumbnail } from "./face-picture.js";
-import { forServer, link, read, toField, viewOf } from "./history-filter.js";
+import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
+import { forServer, link, read, viewOf } from "./history-filter.js";
 import { HistoryTimeline } from "./history-timeline.js";
 import { fillSessions } from "./session-choice.js";
 import { dateAndTime, duration } from "./words.js";
@@ -20,31 +21,14 @@ let turn = 0; // answers to what was asked before are let go
 
 const timeline = new HistoryTimeline(get("timeline"), { legend: get("legend"), from: get("timeline-from"), to: get("timeline-to"), says: get("timeline-says") }, looks, (from, to) => narrow(from, to));
 
-function fillForm() {
-  for (const field of form.elements) {
-    if (!field.name) continue;
-    const value = asked.get(field.name) ?? "";
-    field.value = field.type === "datetime-local" ? toField(value) : value;
-    // What a list lacks can still be asked for by a link.
-    if (field.tagName === "SELECT" && value && field.value !== value) field.append(new Option(value, value, true, true));
-  }
+function showAsked() {
+  fillForm(form, asked);
   get("only").hidden = !(viewOf(asked) === "detections" && asked.get("episode"));
-  showTimes();
 }
 
-function showTimes() {
-  for (const label of form.querySelectorAll(".own")) label.hidden = form.elements.last.value !== "own";
-}
-
-function fromForm() {
-  const found = new URLSearchParams();
-  if (form.elements.view.value === "detections" && asked.get("episode")) found.set("episode", asked.get("episode"));
-  for (const field of form.elements) {
-    if (!field.name || !field.value) continue;
-    if (field.type === "datetime-local") {
-      if (form.elements.last.value === "own") found.set(field.name, new Date(field.value).toISOString());
-    } else found.set(field.name, field.value.trim());
-  }
+function wished() {
+  const found = fromForm(form);
+  if (viewOf(found) === "detections" && asked.get("episode")) found.set("episode", asked.get("episode"));
   return found;
 }
 
@@ -65,7 +49,7 @@ function narrow(from, to) {
 
 async function load() {
   turn += 1;
-  fillForm();
+  showAsked();
   const view = viewOf(asked);
   say(get("list-title"), view === "episodes" ? "People and stretches" : "Single frames");
   query = forServer(asked, Date.now());
@@ -163,18 +147,6 @@ function detection(one) {
   );
 }
 
-async function loadDevices() {
-  try {
-    const { items } = await read("/api/v1/devices");
-    const select = form.elements.device;
-    const known = new Set([...select.options].map((option) => option.value));
-    select.append(...items.filter(({ device }) => !known.has(device)).map(({ device }) => new Option(device, device)));
-    select.value = asked.get("device") ?? "";
-  } catch {
-    // The list below says what is wrong; every device is still there to choose.
-  }
-}
-
 /** Names to choose from; any other can be typed, so a failure to read them is told by nothing. */
 async function loadModels() {
   try {
@@ -189,12 +161,12 @@ async function loadModels() {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  go(fromForm());
+  go(wished());
 });
 form.addEventListener("change", (event) => {
-  showTimes();
+  showTimes(form);
   // Choices act at once; what is typed waits for the button or Enter.
-  if (event.target.tagName === "SELECT" && form.elements.last.value !== "own") go(fromForm());
+  if (event.target.tagName === "SELECT" && form.elements.last.value !== "own") go(wished());
 });
 get("everybody").addEventListener("click", () => {
   const next = new URLSearchParams(asked);
@@ -212,7 +184,7 @@ window.addEventListener("popstate", () => {
   asked = new URLSearchParams(location.search);
   load();
 });
-loadDevices();
+fillDevices(form.elements.device);
 loadModels();
 fillSessions(form.elements.session);
 load();

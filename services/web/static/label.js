@@ -1,9 +1,13 @@
 // The page that labels: one face after the other, by keys or buttons.
 
+import { Answered } from "./answered.js";
 import { ask } from "./api.js";
 import { waitAfter } from "./backoff.js";
 import { icon, make, say } from "./dom.js";
+import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
+import { forServer, link } from "./history-filter.js";
 import { LabelPicture } from "./label-picture.js";
+import { fillSessions } from "./session-choice.js";
 import { certainty } from "./words.js";
 import { same, Votes } from "./votes.js";
 
@@ -25,12 +29,15 @@ const MAX_SKIPPED = 100;
 const NAME = "emotion-edge labeller";
 
 const part = (id) => document.getElementById(id);
+const filter = part("filter");
 const loggedIn = part("work").dataset.labeller || "";
 
+let asked = null; // which faces are wanted, as the address says it
+let turn = 0; // an answer to what was asked before is let go
 let votes = null;
+let done = null; // what was answered here, for undo
 let queue = []; // faces to come; the first is shown
 let skipped = []; // not wanted now, or without a picture: not asked for again
-let done = []; // what was answered here, for undo
 let told = { waiting: 0, more: false };
 let asking = false;
 let looking = true; // whether more faces may come by themselves
@@ -82,6 +89,7 @@ function allow({ answers, skips }) {
 
 function nothingLeft() {
   if (looking) return "Looking for faces";
+  if (String(asked)) return told.more ? "You labelled all of the newest 20,000 pictures that fit. Choose an earlier time." : "No face fits that you have not labelled or skipped. Choose other faces, or clear the filter.";
   if (told.more) return "All of the newest 20,000 pictures are labelled by you.";
   if (told.waiting) return "The faces that are left are those you skipped, or whose picture is gone. Load this page again to see them.";
   return "No face is left to label. Faces come with kept pictures: switch recording on at a device, or come back later.";
@@ -138,9 +146,13 @@ function lookAgain(wait) {
 async function fetchMore() {
   if (asking || queue.length > AHEAD / 2) return;
   asking = looking = true;
+  const mine = turn;
+  const query = forServer(asked, Date.now(), "all");
+  query.set("limit", AHEAD * 2);
   try {
-    const answer = await get("queue", { limit: AHEAD * 2 });
-    const known = [...queue, ...votes.waiting(), ...done, ...skipped];
+    const answer = await get("queue", query);
+    if (mine !== turn) return;
+    const known = [...queue, ...votes.waiting(), ...done.faces, ...skipped];
     const empty = queue.length === 0;
     queue.push(...answer.items.filter((item) => !known.some((other) => same(item, other))));
     told = { waiting: answer.waiting, more: answer.more };
@@ -149,10 +161,15 @@ async function fetchMore() {
     trouble("queue", null);
     if (empty) showFace();
   } catch (problem) {
+    if (mine !== turn) return;
     asking = false;
     failures += 1;
-    trouble("queue", { status: problem.status, text: `${problem.status ? problem.message : unreached} This page tries again by itself.` });
-    if (problem.status !== 401) lookAgain(waitAfter(failures));
+    const again = problem.status !== 422; // such a filter is never taken
+    trouble("queue", { status: problem.status, text: again ? `${problem.status ? problem.message : unreached} This page tries again by itself.` : problem.message });
+    if (!again) {
+      looking = false;
+      showFace();
+    } else if (problem.status !== 401) lookAgain(waitAfter(failures));
   }
 }
 
@@ -160,6 +177,28 @@ async function fetchMore() {
 function next() {
   fetchMore();
   showFace();
+}
+
+/** Ask for the faces that the address names. */
+function askFor(wanted) {
+  asked = new URLSearchParams();
+  for (const field of filter.elements) if (wanted.get(field.name)) asked.set(field.name, wanted.get(field.name));
+  fillForm(filter, asked);
+  say(part("which-title"), String(asked) ? "Which faces: those that fit the filter" : "Which faces: all");
+  part("which").open ||= Boolean(String(asked));
+  turn += 1;
+  queue = [];
+  told = { waiting: 0, more: false };
+  asking = false;
+  failures = 0;
+  clearTimeout(timer);
+  if (votes) next();
+}
+
+/** Ask for others: the address changes, so that the back button leads back. */
+function go(wanted) {
+  history.pushState(null, "", link(location.pathname, wanted));
+  askFor(wanted);
 }
 
 function answer(label) {
@@ -170,9 +209,9 @@ function answer(label) {
     return;
   }
   queue.shift();
-  done.push(face);
+  done.add(face);
   spokenOf = face;
-  part("undo").disabled = false;
+  showUndo();
   say(part("last"), `You said: ${WORDS[label]}.`);
   votes.add({ event_id: face.event_id, face_index: face.face_index, label });
   next();
@@ -187,10 +226,15 @@ function skip() {
   next();
 }
 
+function showUndo() {
+  part("undo").disabled = done.last === null;
+}
+
 function undo() {
-  const face = done.pop();
-  part("undo").disabled = done.length === 0;
+  const face = done.last;
   if (!face) return;
+  done.remove(face);
+  showUndo();
   queue.unshift(face);
   spokenOf = null;
   say(part("last"), "Taken back. Here is the face again.");
@@ -207,8 +251,8 @@ const on = {
     showProgress();
   },
   refused(vote, problem) {
-    done = done.filter((face) => !same(face, vote));
-    part("undo").disabled = done.length === 0;
+    done.remove(vote);
+    showUndo();
     spokenOf = null;
     const gone = problem.status !== 422;
     say(part("last"), gone ? "That face was erased meanwhile, so your answer was not kept. Go on with the next one." : `That answer was not kept. ${problem.message}`);
@@ -301,6 +345,8 @@ function begin(labeller) {
   part("name-form").hidden = true;
   part("work").hidden = false;
   votes = new Votes(labeller, !loggedIn, on);
+  done = new Answered(labeller);
+  showUndo();
   votes.send(); // what an earlier visit left
   next();
   showProgress();
@@ -321,6 +367,20 @@ part("skip").addEventListener("click", skip);
 part("undo").addEventListener("click", undo);
 part("help-open").addEventListener("click", () => part("help").showModal());
 part("help-close").addEventListener("click", () => part("help").close());
+filter.addEventListener("submit", (event) => {
+  event.preventDefault();
+  go(fromForm(filter));
+});
+filter.addEventListener("change", (event) => {
+  showTimes(filter);
+  // Choices act at once; what is typed waits for the button or Enter.
+  if (event.target.tagName === "SELECT" && filter.elements.last.value !== "own") go(fromForm(filter));
+});
+part("reset").addEventListener("click", () => go(new URLSearchParams()));
+addEventListener("popstate", () => {
+  // A link within the page comes here too.
+  if (link(location.pathname, asked) !== location.pathname + location.search) askFor(new URLSearchParams(location.search));
+});
 part("agreement-refresh").addEventListener("click", showAgreement);
 part("name-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -332,6 +392,9 @@ part("name-form").addEventListener("submit", (event) => {
 addEventListener("keydown", onKey);
 addEventListener("keyup", onKeyUp);
 
+askFor(new URLSearchParams(location.search));
+fillDevices(filter.elements.device);
+fillSessions(filter.elements.session);
 const name = loggedIn || localStorage.getItem(NAME);
 if (name) begin(name);
 else part("name-form").hidden = false;
