@@ -26,6 +26,7 @@ async def log_in(page: Page, name: str, password: str) -> None:
     await page.keyboard.type(name)
     await page.keyboard.press("Tab")
     await page.keyboard.type(password)
+    await expect(page.get_by_role("button", name="Log in")).to_be_enabled()
     await page.keyboard.press("Enter")
 
 

@@ -389,6 +389,7 @@ async def test_a_login_that_ended_is_told_and_leads_back(
         await page.wait_for_url(re.compile(r"/login\?"))  # until its script has the form
         await page.get_by_label("Name").fill("berta")
         await page.get_by_label("Password").fill(PASSWORD)
+        await expect(page.get_by_role("button", name="Log in")).to_be_enabled()
         await page.keyboard.press("Enter")
 
     async with running_web(settings) as base, page_of(browser, base, "/label") as (page, _):

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
+from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import page_of
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
@@ -96,3 +97,101 @@ async def test_a_session_is_started_marked_reviewed_and_ended(
         await expect(page.get_by_text("No session yet.")).to_be_visible()
         assert visit.complaints == []
         assert visit.foreign == []
+
+
+OUT = """fetch("/api/v1/logout", {method: "POST", body: '{"everywhere": true}',
+    headers: {"Content-Type": "application/json"}}).then((answer) => answer.status)"""
+
+
+async def test_what_was_typed_when_the_login_ended_is_offered_again_after_the_next(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    await kept_minute(engine, BEGIN)
+    await add_person(engine, "ada", "researcher")
+    await add_person(engine, "berta", "researcher")
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings, login="required")) as base,
+        page_of(browser, base, "/sessions") as (page, _),
+    ):
+        told = page.get_by_role("alert").filter(has_text="You are logged out.")
+        again = page.get_by_role("link", name="Log in again")
+        offer = page.get_by_text("You typed something here that was not saved.")
+        back = page.get_by_role("button", name="Put it back")
+
+        async def log_in(name: str = "ada") -> None:
+            await page.get_by_label("Name").fill(name)
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.get_by_role("button", name="Log in").click()
+
+        # The form of a new session.
+        await log_in()
+        await expect(page.get_by_label("camera-1")).to_be_checked()
+        await page.get_by_label("Participant’s code").fill("P07")
+        await page.get_by_label("Condition").fill("video call")
+        assert await page.evaluate(OUT) == 200
+        await page.get_by_role("button", name="Start now").click()
+        await expect(told.first).to_contain_text("kept in this browser")
+        await expect(page.locator("body")).not_to_contain_text("Bearer")
+        await again.click()
+        await expect(page).to_have_url(f"{base}/login?next=%2Fsessions")
+        await log_in()
+        await expect(page).to_have_url(f"{base}/sessions")
+        await back.click()
+        await expect(page.get_by_label("Participant’s code")).to_have_value("P07")
+        await expect(page.get_by_label("Condition")).to_have_value("video call")
+        await page.get_by_role("button", name="Start now").click()
+
+        # Notes, a marker's text, and what is to be marked next.
+        await expect(page.locator("#line-note")).to_contain_text("No face was read in this time")
+        await page.get_by_role("button", name="Mark now").click()
+        await expect(page.locator("#markers li")).to_have_count(1)
+        assert await page.evaluate(OUT) == 200
+        await page.get_by_label("Free text").fill("Calm at first.\nThen not.")
+        await expect(page.locator("#notes-state")).to_contain_text("Not saved. You are logged out. Log in again")
+        await page.get_by_label("What was noticed at").fill("I laughed here")
+        await page.get_by_label("What was noticed at").press("Enter")
+        await page.get_by_label("What you noticed").fill("I was lost here")
+        address = page.url
+        await again.click()
+        await log_in("berta")
+        # Another person at the same browser is told nothing of it.
+        await expect(page).to_have_url(address)
+        await expect(page.get_by_label("What was noticed at")).to_have_value("I was confused here")
+        await expect(offer).to_have_count(0)
+        assert await page.evaluate(OUT) == 200
+        await page.reload()
+        await log_in()
+        await expect(offer).to_have_count(3)
+        await expect(page.get_by_role("blockquote").filter(has_text="Then not.")).to_be_visible()
+        for _ in range(3):
+            await back.first.click()
+        await expect(page.locator("#notes-state")).to_have_text("Saved")
+        await expect(page.get_by_label("What you noticed")).to_have_value("I was lost here")
+        await page.get_by_role("button", name="Mark now").click()
+        await expect(page.locator("#markers li")).to_have_count(2)
+        await page.reload()
+        await expect(page.get_by_label("Free text")).to_have_value("Calm at first.\nThen not.")
+        await expect(page.get_by_label("What was noticed at").first).to_have_value("I laughed here")
+        await expect(offer).to_have_count(0)
+
+        # Who logs out leaves nothing behind.
+        await page.get_by_label("What you noticed").fill("I want to go")
+        assert await page.evaluate("sessionStorage.length") == 1
+        await page.get_by_role("button", name="Log out", exact=True).click()
+        await expect(page).to_have_url(f"{base}/login")
+        assert await page.evaluate("sessionStorage.length") == 0
+
+        # The form of a dataset.
+        await page.goto(f"{base}/datasets")
+        await log_in()
+        await page.get_by_label("Licence and consent").fill("Only in this lab.")
+        await page.get_by_label("Happy").uncheck()
+        assert await page.evaluate(OUT) == 200
+        await page.get_by_label("Name", exact=True).fill("lab")
+        await page.get_by_role("button", name="Build the dataset").click()
+        await again.click()
+        await log_in()
+        await back.click()
+        await expect(page.get_by_label("Licence and consent")).to_have_value("Only in this lab.")
+        await expect(page.get_by_label("Name", exact=True)).to_have_value("lab")
+        await expect(page.get_by_label("Happy")).not_to_be_checked()

@@ -1,4 +1,7 @@
-// Asking the REST interface. What it refuses is thrown as a Problem, whose text says what to do.
+// Asking the REST interface. What it refuses is thrown as a Problem, whose text says what to do. That the login has ended
+// is said at the head of the page as well, with the way back.
+
+const LOGIN_NEEDED = "urn:emotion-edge:problem:login-needed";
 
 export class Problem extends Error {
   constructor(status, document) {
@@ -21,7 +24,14 @@ export async function ask(method, path, body) {
   } catch {
     throw new Problem(0, { title: "The web service is not reached", detail: "Nothing was changed.", next_step: "Check the network, then try again." });
   }
-  const document = await answer.json().catch(() => ({ title: `Answer ${answer.status}`, detail: "It cannot be read.", next_step: "Try again." }));
-  if (!answer.ok) throw new Problem(answer.status, document);
-  return document;
+  const told = await answer.json().catch(() => ({ title: `Answer ${answer.status}`, detail: "It cannot be read.", next_step: "Try again." }));
+  if (answer.status === 401 && told.type === LOGIN_NEEDED) {
+    // Fetched when it is needed: the page that logs in has to be there at once.
+    (await import("./logged-out.js")).loggedOut();
+    // What the service says of tokens is for programs.
+    throw new Problem(401, { detail: "You are logged out.", next_step: "Log in again to go on." });
+  }
+  if (!answer.ok) throw new Problem(answer.status, told);
+  document.getElementById("logged-out")?.remove(); // somebody logged in beside this page
+  return told;
 }

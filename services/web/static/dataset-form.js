@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
+import { formDraft } from "./drafts.js";
 import { fillSessions } from "./session-choice.js";
 import { inWords, number, shown } from "./summary.js";
 import { EMOTIONS } from "./timeline.js";
@@ -37,9 +38,10 @@ export class DatasetForm {
       choice.append(box, label(emotion));
       document.getElementById("labels").append(choice);
     }
-    fillSessions(this.fields.session);
+    this.draft = formDraft("new", form);
+    fillSessions(this.fields.session).then(() => this.draft.offer());
     form.addEventListener("input", (event) => {
-      event.target.removeAttribute("aria-invalid");
+      if (event.target !== form) event.target.removeAttribute("aria-invalid");
       document.getElementById("pseudo").hidden = !this.fields.pseudo_labels.checked;
       if (event.target.name === "name" || event.target.name === "note") return;
       clearTimeout(this.#timer);
@@ -108,6 +110,7 @@ export class DatasetForm {
     try {
       const dataset = await ask("POST", "/api/v1/datasets", { ...this.#choice(), name: name.value.trim(), note: note.value });
       name.value = "";
+      this.draft.saved();
       this.onTrouble("");
       this.onBuilt(dataset);
     } catch (problem) {

@@ -7,6 +7,7 @@ import { icon, make, say } from "./dom.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
 import { forServer, link } from "./history-filter.js";
 import { LabelPicture } from "./label-picture.js";
+import { loggedOut } from "./logged-out.js";
 import { fillSessions } from "./session-choice.js";
 import { certainty } from "./words.js";
 import { same, Votes } from "./votes.js";
@@ -64,10 +65,8 @@ function trouble(about, problem) {
   const box = part("trouble");
   box.hidden = all.length === 0;
   if (all.some(({ status }) => status === 401)) {
-    if (box.querySelector("a")) return;
-    const link = make("a", "", "Log in again");
-    link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
-    box.replaceChildren("The login has ended. What you answered is kept in this browser and is sent when you are back. ", link, ".");
+    loggedOut();
+    say(box, "What you answered is kept in this browser and is sent when you are back.");
   } else if (all.length) {
     say(box, all[0].text);
   }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { say } from "./dom.js";
+import { forgetDrafts } from "./drafts.js";
 
 document.getElementById("log-out").addEventListener("click", async () => {
   try {
@@ -12,5 +13,6 @@ document.getElementById("log-out").addEventListener("click", async () => {
       return;
     }
   }
+  forgetDrafts();
   location.assign("/login");
 });

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { chip, icon, make, say } from "./dom.js";
+import { fieldDraft } from "./drafts.js";
 import { EMOTIONS } from "./timeline.js";
 import { dateAndTime, duration, timeOfDay } from "./words.js";
 
@@ -238,6 +239,9 @@ async function loadLine() {
 
 function showMarkers() {
   part("no-markers").hidden = markers.length > 0;
+  const drafts = [];
+  const offers = make("div"); // a list has no room for them
+  part("marker-offers").replaceChildren(offers);
   part("markers").replaceChildren(
     ...markers.map((marker) => {
       const item = make("li");
@@ -251,8 +255,12 @@ function showMarkers() {
       text.required = true;
       text.readOnly = !may.has("label");
       text.setAttribute("aria-label", `What was noticed at ${timeOfDay(marker.at)}`);
-      text.addEventListener("change", () => attempt(() => ask("PATCH", `${base}/markers/${marker.id}`, { text: text.value })));
+      const draft = fieldDraft(`marker ${marker.id}`, text, offers);
+      text.addEventListener("change", async () => {
+        if (await attempt(() => ask("PATCH", `${base}/markers/${marker.id}`, { text: text.value }))) draft.saved();
+      });
       item.append(jump, text);
+      drafts.push(draft);
       if (may.has("label")) {
         const remove = make("button", "", "Delete");
         remove.type = "button";
@@ -267,6 +275,7 @@ function showMarkers() {
       return item;
     }),
   );
+  if (may.has("label")) for (const draft of drafts) draft.offer();
   drawMarkers();
 }
 
@@ -284,12 +293,15 @@ async function mark() {
   const at = running() ? {} : { at: new Date(Math.min(momentMs(), Date.parse(session.ended_at))).toISOString() };
   const added = await attempt(() => ask("POST", `${base}/markers`, { text, ...at }));
   if (!added) return;
+  markDraft.saved();
   await loadMarkers();
   say(part("announce"), `Marked ${timeOfDay(added.at)}: ${added.text}`);
 }
 
 let saveTimer = 0;
 let saved = "";
+const notesDraft = fieldDraft("notes", part("notes"));
+const markDraft = fieldDraft("mark", part("mark-text"), part("mark"));
 
 async function saveNotes(keepalive = false) {
   clearTimeout(saveTimer);
@@ -303,6 +315,7 @@ async function saveNotes(keepalive = false) {
     }
     await ask("PATCH", base, { notes });
     saved = notes;
+    if (part("notes").value === notes) notesDraft.saved();
     say(part("notes-state"), part("notes").value === notes ? "Saved" : "Not saved yet");
   } catch (error) {
     say(part("notes-state"), `Not saved. ${error.message} It is tried again in some seconds.`);
@@ -318,6 +331,8 @@ async function open() {
   part("notes").readOnly = !may.has("research");
   part("remove").hidden = !may.has("research");
   part("mark").hidden = !may.has("label");
+  if (may.has("research")) notesDraft.offer();
+  if (may.has("label")) markDraft.offer();
   showSession();
   await Promise.all([loadLine(), loadMarkers()]);
 }

@@ -2,9 +2,11 @@
 
 import { ask } from "./api.js";
 import { icon, make, say } from "./dom.js";
+import { formDraft } from "./drafts.js";
 import { dateAndTime, duration } from "./words.js";
 
 const part = (id) => document.getElementById(id);
+const draft = part("start") && formDraft("start", part("start"));
 let cursor = null;
 
 function trouble(text) {
@@ -95,6 +97,7 @@ part("start")?.addEventListener("submit", async (event) => {
   button.disabled = true;
   try {
     const session = await ask("POST", "/api/v1/sessions", { participant: form.get("participant"), condition: form.get("condition"), devices });
+    draft.saved();
     location.assign(`/sessions/${session.id}`);
   } catch (error) {
     trouble(error.message);
@@ -102,5 +105,5 @@ part("start")?.addEventListener("submit", async (event) => {
   }
 });
 part("more").addEventListener("click", show);
-if (part("start")) showDevices();
+if (part("start")) showDevices().then(() => draft.offer());
 show();
