@@ -1,12 +1,11 @@
 """The page of devices in a real browser: what is wrong and what to do, and what is wished until it is done."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
 from playwright.async_api import Browser, expect
 
-from shared.messages import Desired, Problem, Sampling, StatusValue, decode
+from shared.messages import Problem, Sampling, StatusValue
 from shared.settings import MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
@@ -20,9 +19,7 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
     browser: Browser, mqtt_settings: MqttSettings
 ) -> None:
     device = Device(mqtt_settings)
-    wishes: asyncio.Queue[Desired] = asyncio.Queue()
-    topic = device.topics.desired(device.name)
-    device.link.subscribe(topic, lambda topic, payload: wishes.put_nowait(decode(Desired, topic, payload)), qos=1)
+    wishes = device.wishes()
 
     async def tell(*problems: Problem, **values: StatusValue) -> None:
         status = scenes.status(device.name, "classifier", "degraded" if problems else "online", *problems)

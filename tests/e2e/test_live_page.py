@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 import services.web.app
-from shared.messages import Desired, Problem, decode
+from shared.messages import Problem
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.conftest import Mosquitto
 from tests.integration.test_web_control import settled
@@ -154,9 +154,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
     browser: Browser, mqtt_settings: MqttSettings
 ) -> None:
     device = Device(mqtt_settings)
-    wishes: asyncio.Queue[Desired] = asyncio.Queue()
-    topic = device.topics.desired(device.name)
-    device.link.subscribe(topic, lambda topic, payload: wishes.put_nowait(decode(Desired, topic, payload)), qos=1)
+    wishes = device.wishes()
 
     async def wished(paused: bool) -> None:
         async with asyncio.timeout(30):

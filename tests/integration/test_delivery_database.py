@@ -1,7 +1,6 @@
 """Migrations and partitions on a real Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import Store
-from services.ingest.validate import Accepted, Arrival, validate
 from shared.db import account_tables, episode_tables, study_tables, tables
 from shared.db.engine import create_engine
 from shared.db.faults import Fault, fault_of
@@ -22,18 +20,10 @@ from shared.db.migrate import MigrationError, upgrade
 from shared.db.migrations import versions
 from shared.db.partitions import ensure_day, has_own_partition, partition_name
 from shared.settings import DatabaseSettings
-from shared.topics import Topics
 from tests.integration.delivery import detection, until
+from tests.support.web import accepted
 
 DAY = date(2026, 3, 29)
-
-
-@pytest.fixture
-async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    await upgrade(database_settings)
-    made = create_engine(database_settings)
-    yield made
-    await made.dispose()
 
 
 def _is_ours(name: str | None, kind: str, _: object) -> bool:
@@ -159,10 +149,8 @@ async def test_partitions_made_at_once_by_several_are_made_once(engine: AsyncEng
 
 
 async def test_a_row_whose_partition_is_made_meanwhile_is_no_fault_of_the_row(engine: AsyncEngine) -> None:
-    topics = Topics()
     ahead = detection(faces=0, captured_at=datetime.now(UTC) + timedelta(days=5))  # too far for its own partition
-    judged = validate(topics, Arrival(topics.detections(ahead.device), ahead.to_json()))
-    assert isinstance(judged, Accepted)
+    judged = accepted(ahead)
     store = Store(engine, dead_letter_bytes=1000)
     async with engine.connect() as other, engine.connect() as watching:
         await ensure_day(other, "detections", ahead.captured_at.date())

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,9 +12,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import Store
-from services.ingest.validate import Accepted, Arrival, validate
+from services.ingest.validate import Accepted
 from services.web.label_queries import put_vote, take_back
-from shared.db.engine import create_engine
 from shared.db.episode_tables import episodes
 from shared.db.erasure import erase
 from shared.db.migrate import downgrade, upgrade
@@ -28,24 +26,11 @@ from shared.messages import Detection
 from shared.settings import DatabaseSettings
 from shared.topics import Topics
 from tests.support import scenes
+from tests.support.web import accepted
 
 TOPICS = Topics()
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 BOOTS = (uuid4(), uuid4())
-
-
-@pytest.fixture
-async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    await upgrade(database_settings)
-    made = create_engine(database_settings)
-    yield made
-    await made.dispose()
-
-
-def accepted(message: Detection) -> Accepted:
-    judged = validate(TOPICS, Arrival(TOPICS.detections(message.device), message.to_json()))
-    assert isinstance(judged, Accepted)
-    return judged
 
 
 def scene(seed: int, count: int = 300) -> list[Detection]:

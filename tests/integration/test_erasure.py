@@ -29,6 +29,7 @@ from shared.settings import DatabaseSettings, HealthSettings, MqttSettings
 from shared.topics import Topics
 from tests.integration.delivery import detection, edge, frame, ingest, ingest_settings, until
 from tests.support.scenes import new_id
+from tests.support.web import accepted
 
 TOPICS = Topics()
 T0 = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -40,12 +41,6 @@ async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngi
     made = create_engine(database_settings, statement_timeout_s=None)
     yield made
     await made.dispose()
-
-
-def accepted(message: Detection) -> Accepted:
-    judged = validate(TOPICS, Arrival(TOPICS.detections(message.device), message.to_json()))
-    assert isinstance(judged, Accepted)
-    return judged
 
 
 def accepted_frame(device: str = "edge-1") -> Accepted:

@@ -1,7 +1,6 @@
 """Retention on a real Postgres: what has expired is dropped, everything else stays."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -11,8 +10,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.db import audit
-from shared.db.engine import create_engine
-from shared.db.migrate import upgrade
 from shared.db.partitions import ensure_audit_month, ensure_day, partitions
 from shared.db.retention import RetentionSettings, run_pass
 from shared.db.study_tables import votes
@@ -24,14 +21,6 @@ from tests.support.web import store, store_frame
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 KEEP = RetentionSettings(detections_days=30, frames_days=7, dead_letters_days=10, audit_days=60)
-
-
-@pytest.fixture
-async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    await upgrade(database_settings)
-    made = create_engine(database_settings)
-    yield made
-    await made.dispose()
 
 
 def ago(days: float) -> datetime:

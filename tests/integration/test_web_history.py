@@ -16,9 +16,9 @@ from services.web.label_queries import put_vote
 from services.web.schemas import DetectionPage
 from shared.db.study_tables import study_sessions
 from shared.messages import Detection, ModelRef
-from shared.settings import DatabaseSettings, MqttSettings
+from shared.settings import DatabaseSettings
 from tests.support import scenes
-from tests.support.web import check_problem, ingested, records, running_web, store_frame, web_settings
+from tests.support.web import check_problem, ingested, records, store_frame
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FRAME = scenes.new_id()
@@ -32,17 +32,6 @@ def at(seconds: float) -> datetime:
 async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
     async with records(database_settings, NOON.date()) as engine:
         yield engine
-
-
-@pytest.fixture
-async def api(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with (
-        running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base, timeout=60) as client,
-    ):
-        yield client
 
 
 def two_visits() -> list[Detection]:

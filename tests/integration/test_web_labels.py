@@ -15,10 +15,10 @@ from shared.db.study_tables import study_sessions, votes
 from shared.db.tables import faces, frames
 from shared.emotions import Emotion
 from shared.messages import Detection
-from shared.settings import DatabaseSettings, MqttSettings
+from shared.settings import DatabaseSettings
 from tests.support import scenes
 from tests.support.labelled import kept_minute
-from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
+from tests.support.web import check_problem, records, store, store_frame
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -27,17 +27,6 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
     async with records(database_settings, START.date()) as engine:
         yield engine
-
-
-@pytest.fixture
-async def api(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with (
-        running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base, timeout=30) as client,
-    ):
-        yield client
 
 
 async def kept(engine: AsyncEngine, *readings: tuple[Emotion, float], picture: bool = True) -> list[UUID]:

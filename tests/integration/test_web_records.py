@@ -15,7 +15,6 @@ from shared.jpeg import picture_size
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
-from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
 
 START = datetime(2026, 3, 1, 23, 59, 0, tzinfo=UTC)
@@ -29,17 +28,6 @@ def at(seconds: float) -> datetime:
 async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
     async with records(database_settings, START.date(), at(60).date()) as engine:
         yield engine
-
-
-@pytest.fixture
-async def api(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with (
-        running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
-    ):
-        yield client
 
 
 def a_minute() -> list[Detection]:

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.routes import sessions
 from shared.emotions import EMOTIONS
-from shared.settings import DatabaseSettings, MqttSettings
+from shared.settings import DatabaseSettings
 from tests.support import scenes
-from tests.support.web import check_problem, records, running_web, store, web_settings
+from tests.support.web import check_problem, records, store
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 BEGIN = MIDNIGHT - timedelta(seconds=30)
@@ -28,16 +28,9 @@ async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngi
         yield engine
 
 
-@pytest.fixture
-async def api(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
-) -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(autouse=True)
+async def stored(engine: AsyncEngine) -> None:
     await store(engine, over_midnight())
-    async with (
-        running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base, timeout=30) as client,
-    ):
-        yield client
 
 
 def over_midnight() -> list[Any]:

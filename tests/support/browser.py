@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
-from shared.messages import Live, Problem, encode_ack
+from shared.messages import Desired, Live, Problem, decode, encode_ack
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.support import scenes
@@ -104,6 +104,13 @@ class Device:
     async def status(self, service: str, state: str = "online", *problems: Problem) -> None:
         payload = scenes.status(self.name, service, state, *problems).to_json()
         await self.link.publish(self.topics.status(self.name, service), payload, qos=1, retain=True)
+
+    def wishes(self) -> asyncio.Queue[Desired]:
+        """What is wished of it from now on. To be called before it plays."""
+        queue: asyncio.Queue[Desired] = asyncio.Queue()
+        topic = self.topics.desired(self.name)
+        self.link.subscribe(topic, lambda topic, payload: queue.put_nowait(decode(Desired, topic, payload)), qos=1)
+        return queue
 
     async def _play(self) -> None:
         number = 0

@@ -124,12 +124,17 @@ async def store(engine: AsyncEngine, found: Sequence[Detection], *, new_device: 
             )
 
 
+def accepted(message: Detection) -> Accepted:
+    """A detection as ingest has it before it is stored."""
+    topics = Topics()
+    judged = validate(topics, Arrival(topics.detections(message.device), message.to_json()))
+    assert isinstance(judged, Accepted)
+    return judged
+
+
 async def ingested(engine: AsyncEngine, found: Sequence[Detection]) -> None:
     """Store detections as ingest does, with their episodes."""
-    topics = Topics()
-    arrivals = [Arrival(topics.detections(one.device), one.to_json()) for one in found]
-    accepted = [judged for arrival in arrivals if isinstance(judged := validate(topics, arrival), Accepted)]
-    saved = await Store(engine, dead_letter_bytes=1000).save(accepted)
+    saved = await Store(engine, dead_letter_bytes=1000).save([accepted(one) for one in found])
     assert saved.stored == len(found)
 
 

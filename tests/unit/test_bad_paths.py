@@ -1,6 +1,5 @@
 """What the command line and the tools say of a path that they cannot use: one line with the path, and what to do."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,38 +7,8 @@ from typer.testing import CliRunner
 
 from services.certs import Certificates
 from services.main import app
+from tests.support.bad_paths import Kind, below_a_file, empty, folder, missing, too_long, unreadable
 from tools import sbom
-
-Kind = Callable[[Path], Path]
-
-
-def missing(path: Path) -> Path:
-    return path
-
-
-def empty(path: Path) -> Path:
-    path.write_bytes(b"")
-    return path
-
-
-def folder(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-def below_a_file(path: Path) -> Path:
-    path.write_bytes(b"")
-    return path / "below"
-
-
-def too_long(path: Path) -> Path:
-    return path.with_name("x" * 300)
-
-
-def unreadable(path: Path) -> Path:
-    path.symlink_to("/proc/self/mem")  # nobody can read its beginning, not even root
-    return path
-
 
 COMMANDS: dict[str, tuple[list[str], tuple[Kind, ...]]] = {
     "certs make": (["certs", "make", "--name", "cloud.example", "--folder"], (empty, below_a_file, too_long)),

@@ -4,7 +4,6 @@ import importlib
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 pytest.importorskip("keras", reason="training's tests need Keras: pip install -e .[train]")
 
 from shared.preset import MODELS_DIR
+from tests.support.bad_paths import Kind, below_a_file, empty, folder, missing, too_long, unreadable
 
 MODEL = str(MODELS_DIR / "mini_xception")
 IN_FILES: dict[str, tuple[str, str, list[str]]] = {
@@ -47,37 +47,6 @@ OUT_FILES: dict[str, tuple[str, str, list[str]]] = {
     "teach --out": ("teach", ".npz", ["--model", MODEL, "--data", "{csv}", "--out", "{}"]),
     "train --run": ("train", "", ["--data", "{csv}", "--run", "{}"]),
 }
-
-
-def missing(path: Path) -> Path:
-    return path
-
-
-def empty(path: Path) -> Path:
-    path.write_bytes(b"")
-    return path
-
-
-def folder(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-def below_a_file(path: Path) -> Path:
-    path.write_bytes(b"")
-    return path / f"below{path.suffix}"
-
-
-def too_long(path: Path) -> Path:
-    return path.with_name("x" * 300 + path.suffix)
-
-
-def unreadable(path: Path) -> Path:
-    path.symlink_to("/proc/self/mem")  # nobody can read its beginning, not even root
-    return path
-
-
-Kind = Callable[[Path], Path]
 
 
 def told(module: str, arguments: list[str], path: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> str:
