@@ -6,6 +6,7 @@ from typing import Any, Final
 from services.web.problems import responses
 
 _EVERYWHERE: Final[Mapping[int, str]] = {
+    413: "The body is longer than this service takes",
     421: "The Host that was asked for is none of this service's: use its address, or EMOTION_ALLOWED_HOSTS",
     429: "More requests than one may make",
     500: "This service has a defect",

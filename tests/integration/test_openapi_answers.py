@@ -75,6 +75,22 @@ async def test_nobody_has_to_be_known_where_no_login_is_required(mqtt_settings: 
         assert "asks nobody who they are" in (await client.get("/api/v1/docs")).text
 
 
+async def test_each_operation_says_what_it_answers_to_a_body_that_is_too_long(
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
+        spec = (await client.get("/api/v1/openapi.json")).json()
+        for name, operation in operations(spec).items():
+            method, path = name.split(" ")
+            headers = {"Content-Type": "application/json"}
+            answer = await client.request(method, _address(path), content=bytes(2_000_000), headers=headers)
+            assert answer.status_code in (413, 415), name
+            assert str(answer.status_code) in operation["responses"], name
+
+
 async def test_each_operation_says_what_any_of_them_can_answer(
     mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
 ) -> None:
