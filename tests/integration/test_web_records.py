@@ -187,7 +187,7 @@ async def test_what_is_not_there_is_told_in_the_same_shape(api: httpx.AsyncClien
     check_problem(await api.get("/static/nothing.js"), 404, "not-found")
     refused = await api.post("/api/v1/detections")
     check_problem(refused, 405, "method-not-allowed")
-    assert refused.headers["allow"] == "GET"
+    assert refused.headers["allow"] == "GET, HEAD"
 
 
 async def test_openapi_describes_every_address_with_its_errors_and_an_example(api: httpx.AsyncClient) -> None:

@@ -89,8 +89,8 @@ async def test_a_session_or_change_that_does_not_fit_is_refused_in_words_and_cha
         ({"devices": []}, "devices", "at least 1 item"),
         ({"devices": ["camera-9"]}, "devices", "no device camera-9 is known"),
         ({"started_at": "2199-01-01T00:00:00Z", "ended_at": None}, "started_at", "lies in the future"),
-        ({"ended_at": BEGIN.isoformat()}, "query", "ended_at must be after started_at"),
-        ({"started_at": None}, "query", "needs started_at"),
+        ({"ended_at": BEGIN.isoformat()}, "body", "ended_at must be after started_at"),
+        ({"started_at": None}, "body", "needs started_at"),
         ({"notes": "x\0"}, "notes", "zero byte"),
         ({"name": "Ada"}, "name", "no such parameter"),
     ]
