@@ -291,6 +291,43 @@ async def test_the_last_answers_are_taken_back_after_the_page_was_loaded_again(
         await expect(page.get_by_role("button", name="Undo")).to_be_disabled()
 
 
+async def test_votes_are_counted_on_and_agreement_is_asked_for_when_it_is_opened(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, visit):
+        await page.clock.install(time=NOW)
+        await page.clock.pause_at(NOW + timedelta(seconds=1))  # a minute that passes has all counted anew
+        await begin(page)
+        progress = page.locator("#progress")
+
+        def asked(what: str) -> int:
+            return len([url for url in visit.requests if f"/labels/{what}" in url])
+
+        await expect(progress.locator("dd").first).to_have_text("0")
+        for count in "123":
+            await expect(page.locator("#face")).to_be_visible()
+            await page.keyboard.press("4")
+            # Today, in all, labelled by anybody and by several.
+            await expect(progress.locator("dd")).to_have_text([count, count, count, "0", re.compile(".*")])
+        assert (asked("progress"), asked("agreement")) == (1, 0)
+        await page.keyboard.press("z")
+        await expect(progress.locator("dd").first).to_have_text("2")
+        await expect(page.locator("#face")).to_be_visible()
+        await page.keyboard.press("5")
+        await expect(page.locator("#last")).to_contain_text("You said: Sad. The model:")
+        await expect(progress.locator("dd").first).to_have_text("3")
+        assert asked("progress") == 2  # in which counts the one taken back was only the server knows
+        await page.clock.fast_forward(61_000)
+        await expect(page.locator("#face")).to_be_visible()
+        await page.keyboard.press("6")
+        await expect(progress.locator("dd").first).to_have_text("4")
+        assert asked("progress") == 3
+        await page.locator("#agreement summary").press("Enter")
+        await expect(page.locator("#agreement-text")).to_contain_text("No face has two votes yet.")
+        assert asked("agreement") == 1
+        assert visit.complaints == []
+
+
 async def test_space_skips_from_a_button_and_enter_presses_it(
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:

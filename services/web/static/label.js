@@ -3,7 +3,7 @@
 import { Answered } from "./answered.js";
 import { ask } from "./api.js";
 import { waitAfter } from "./backoff.js";
-import { icon, make, say } from "./dom.js";
+import { fill, icon, make, say } from "./dom.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
 import { forServer, link } from "./history-filter.js";
 import { LabelPicture } from "./label-picture.js";
@@ -238,16 +238,17 @@ function undo() {
   spokenOf = null;
   say(part("last"), "Taken back. Here is the face again.");
   votes.add({ event_id: face.event_id, face_index: face.face_index, label: null });
+  countOff();
   showFace();
 }
 
 const on = {
-  taken(vote, { guess }) {
+  taken(vote, { guess, others }) {
     // Only what was answered last is told; a vote that waited for long says nothing now.
     if (spokenOf && same(spokenOf, vote)) {
       say(part("last"), `You said: ${WORDS[vote.label]}. The model: ${guess.words.headline.toLowerCase()}, ${certainty(guess.words)}.`);
     }
-    showProgress();
+    countOn(Object.values(others).reduce((sum, said) => sum + said, 0));
   },
   refused(vote, problem) {
     done.remove(vote);
@@ -261,45 +262,71 @@ const on = {
   state: showSaved,
 };
 
-function counter(name, value) {
-  const row = make("div");
-  row.append(make("dt", "", name), make("dd", "", value.toLocaleString()));
-  return row;
-}
+const RECOUNT_MS = 60_000; // to count all votes anew is much work where there are many
+let counts = null; // what the server counted, and what was answered since
+let countedAt = 0;
+let counting = null; // "asking", or "again" where votes were kept while the server counted
 
-let progress = null; // "asking", or "again" where votes were kept while the server counted
-async function showProgress() {
-  if (progress) {
-    progress = "again"; // the answer that is under way may have been counted before the vote
+async function recount() {
+  if (counting) {
+    counting = "again"; // the answer that is under way may have been counted before the vote
     return;
   }
-  progress = "asking";
+  counting = "asking";
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
   try {
-    const now = await get("progress", { since: midnight.toISOString() });
-    part("progress").replaceChildren(
-      counter("Your votes today", now.votes_since),
-      counter("Your votes in all", now.votes),
-      counter("Faces labelled by anybody", now.faces_of_all),
-      counter("Faces labelled by several", now.faces_of_several),
-      counter(told.more ? "Faces waiting, at least" : "Faces waiting when last asked", told.waiting),
-    );
+    counts = await get("progress", { since: midnight.toISOString() });
+    countedAt = Date.now();
+    showProgress();
     trouble("progress", null);
   } catch (error) {
     trouble("progress", { status: error.status, text: error.message });
   }
-  const missed = progress === "again";
-  progress = null;
-  if (missed) showProgress();
+  const missed = counting === "again";
+  counting = null;
+  if (missed) recount();
+}
+
+function showProgress() {
+  const rows = [
+    ["Your votes today", counts.votes_since],
+    ["Your votes in all", counts.votes],
+    ["Faces labelled by anybody", counts.faces_of_all],
+    ["Faces labelled by several", counts.faces_of_several],
+    [told.more ? "Faces waiting, at least" : "Faces waiting when last asked", told.waiting],
+  ];
+  fill(part("progress"), rows.map(([name, value]) => [name, value.toLocaleString()]));
+}
+
+/** Count a vote that the server kept; `others` is how many others voted on the face. */
+function countOn(others) {
+  if (counting || !counts || Date.now() - countedAt > RECOUNT_MS) {
+    recount();
+    return;
+  }
+  counts.votes_since += 1;
+  counts.votes += 1;
+  if (others === 0) counts.faces_of_all += 1;
+  if (others === 1) counts.faces_of_several += 1;
+  showProgress();
+}
+
+/** Count a vote that was taken back. In which of the other counts it was only the server knows: the next vote asks. */
+function countOff() {
+  if (!counts) return;
+  countedAt = 0;
+  counts.votes_since = Math.max(0, counts.votes_since - 1);
+  counts.votes = Math.max(0, counts.votes - 1);
+  showProgress();
 }
 
 const share = (value) => (value === null ? "not defined" : value.toLocaleString(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
 
 async function showAgreement() {
+  say(part("agreement-text"), "Counting all votes.");
   try {
-    const found = await fetch("/api/v1/labels/agreement").then((reply) => reply.json());
-    if (!found.pairs) throw new Error(`${found.title}: ${found.detail} ${found.next_step}`);
+    const found = await ask("GET", "/api/v1/labels/agreement");
     const text = found.faces
       ? `Over ${found.faces.toLocaleString()} ${found.faces === 1 ? "face" : "faces"} with two votes or more, Fleiss’ kappa is ${share(found.fleiss_kappa)}.`
       : "No face has two votes yet. Agreement is counted where two people labelled the same face.";
@@ -348,7 +375,7 @@ function begin(labeller) {
   showUndo();
   votes.send(); // what an earlier visit left
   next();
-  showProgress();
+  recount();
 }
 
 for (const [key, label, word, drawing] of CHOICES) {
@@ -381,6 +408,7 @@ addEventListener("popstate", () => {
   if (link(location.pathname, asked) !== location.pathname + location.search) askFor(new URLSearchParams(location.search));
 });
 part("agreement-refresh").addEventListener("click", showAgreement);
+part("agreement").addEventListener("toggle", showAgreement, { once: true }); // not before somebody looks at it
 part("name-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = part("labeller").value.trim();
@@ -397,4 +425,3 @@ fillSessions(filter.elements.session);
 const name = loggedIn || localStorage.getItem(NAME);
 if (name) begin(name);
 else part("name-form").hidden = false;
-showAgreement();
