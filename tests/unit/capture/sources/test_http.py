@@ -77,15 +77,20 @@ def test_each_part_is_passed_through_and_a_cut_is_told(jpeg: bytes) -> None:
         source.close()
 
 
-def test_a_silent_stream_is_told_after_its_time(jpeg: bytes) -> None:
-    done = threading.Event()
+def silent_after(jpeg: bytes, done: threading.Event) -> Callable[[BaseHTTPRequestHandler], None]:
+    """A stream of one picture, and then nothing until `done`."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         begin(handler)
         part(handler, jpeg)
         done.wait(20)
 
-    with serving(answer) as address:
+    return answer
+
+
+def test_a_silent_stream_is_told_after_its_time(jpeg: bytes) -> None:
+    done = threading.Event()
+    with serving(silent_after(jpeg, done)) as address:
         source = opened(f"http://{address}", read_s=0.2)
         source.read()
         with pytest.raises(SourceTrouble, match="nothing came in time"):
@@ -96,13 +101,7 @@ def test_a_silent_stream_is_told_after_its_time(jpeg: bytes) -> None:
 
 def test_aborting_ends_a_read_that_waits(jpeg: bytes) -> None:
     done = threading.Event()
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        begin(handler)
-        part(handler, jpeg)
-        done.wait(20)
-
-    with serving(answer) as address:
+    with serving(silent_after(jpeg, done)) as address:
         source = opened(f"http://{address}", read_s=15)
         source.read()
         threading.Timer(0.1, source.abort).start()
