@@ -30,6 +30,9 @@ FACE_COLUMNS: Final = (
     "participant",
     "condition",
 )
+_OF_SESSION: Final = ("session_id", "participant", "condition")
+STUDY_COLUMNS: Final = (*_OF_SESSION, "session_started_at", *FACE_COLUMNS[: -len(_OF_SESSION)])
+"""Of several sessions in one table."""
 MARKER_COLUMNS: Final = ("at", "seconds", "text", "created_at", "created_by", "session_id", "participant", "condition")
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -72,6 +75,13 @@ def face_row(session: StudySession, row: Any) -> list[object]:
         session.participant,
         _text(session.condition),
     ]
+
+
+def study_row(session: StudySession, row: Any) -> list[object]:
+    """One face of one of several sessions, in the order of STUDY_COLUMNS."""
+    values = face_row(session, row)
+    of_session = len(_OF_SESSION)
+    return [*values[-of_session:], rfc3339(session.started_at), *values[:-of_session]]
 
 
 def marker_row(session: StudySession, marker: Marker) -> list[object]:

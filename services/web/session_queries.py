@@ -82,6 +82,8 @@ async def session_page(connection: AsyncConnection, query: SessionQuery) -> Sess
         statement = statement.where(table.started_at < query.to)
     if query.participant is not None:
         statement = statement.where(table.participant == query.participant)
+    if query.condition is not None:
+        statement = statement.where(table.condition == query.condition)
     if query.running is not None:
         statement = statement.where(table.ended_at.is_(None) if query.running else table.ended_at.is_not(None))
     rows, cursor = await newest_first(connection, statement, table.started_at, table.id, query)

@@ -1,5 +1,6 @@
 """What the REST interface takes and gives of study sessions and their markers."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
@@ -13,6 +14,7 @@ from shared.messages import DeviceName, Timestamp, storable_text
 MAX_MARKERS: Final = 1000
 """Of one session: two hours with one every seven seconds."""
 _MAX_DEVICES: Final = 32
+_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
 _CLOCK_SLACK: Final = timedelta(minutes=1)
 """By which a reader's clock may be ahead of this machine's."""
 
@@ -28,14 +30,24 @@ def _each_once(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
 
+def _code(value: str) -> str:
+    if not _CODE.fullmatch(value):
+        raise ValueError(
+            "expected a code such as P07: 1 to 32 letters (a to z), digits, dots, dashes and underscores, of which the "
+            "first is a letter or digit; no spaces, and never a name"
+        )
+    return value
+
+
 Past = Annotated[Moment, AfterValidator(_not_ahead)]
 Pseudonym = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$",
         description="a code as P07, never a name: up to 32 letters, digits, dots, dashes and underscores",
         examples=["P07"],
+        json_schema_extra={"pattern": f"^{_CODE.pattern}$"},
     ),
+    AfterValidator(_code),
 ]
 Condition = Annotated[
     str,
@@ -61,11 +73,17 @@ MarkerText = Annotated[
 ]
 
 
-class SessionQuery(Span):
+class SessionFilter(Span):
     """Filters of sessions: those that overlap the time and use the device."""
 
     participant: Pseudonym | None = None
+    condition: Condition | None = Field(default=None, description="the whole of it, as it was written")
     running: bool | None = Field(default=None, description="true: those that go on; false: those that have ended")
+
+
+class SessionQuery(SessionFilter):
+    """A page of the sessions that fit."""
+
     cursor: CursorText | None = None
     limit: Limit = 100
 

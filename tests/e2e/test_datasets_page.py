@@ -48,6 +48,8 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(session.locator("option")).to_have_text(
                 ["Every face, in a session or not", re.compile("^P07, with feedback, begun ")]
             )
+            device = page.locator("#new [name=device]")
+            await expect(device.locator("option")).to_have_text(["Every device", "camera-1"])
             await session.press("ArrowDown")
             await expect(preview).to_contain_text("No face fits this choice.")
             await session.press("ArrowUp")

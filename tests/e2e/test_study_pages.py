@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.async_api import Browser, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -41,7 +42,7 @@ async def test_a_session_is_started_marked_reviewed_and_ended(
     ):
         await expect(page.get_by_text("No session yet.")).to_be_visible()
         await page.get_by_label("Participant’s code").fill("P07")
-        await page.get_by_label("Condition").fill("video call")
+        await page.get_by_label("Condition", exact=True).fill("video call")
         await expect(page.get_by_label("camera-1")).to_be_checked()  # the only one there is
         await page.screenshot(path=tmp_path / "sessions.png", full_page=True)
         await page.get_by_role("button", name="Start now").press("Enter")
@@ -127,7 +128,7 @@ async def test_what_was_typed_when_the_login_ended_is_offered_again_after_the_ne
         await log_in()
         await expect(page.get_by_label("camera-1")).to_be_checked()
         await page.get_by_label("Participant’s code").fill("P07")
-        await page.get_by_label("Condition").fill("video call")
+        await page.get_by_label("Condition", exact=True).fill("video call")
         assert await page.evaluate(OUT) == 200
         await page.get_by_role("button", name="Start now").click()
         await expect(told.first).to_contain_text("kept in this browser")
@@ -138,7 +139,7 @@ async def test_what_was_typed_when_the_login_ended_is_offered_again_after_the_ne
         await expect(page).to_have_url(f"{base}/sessions")
         await back.click()
         await expect(page.get_by_label("Participant’s code")).to_have_value("P07")
-        await expect(page.get_by_label("Condition")).to_have_value("video call")
+        await expect(page.get_by_label("Condition", exact=True)).to_have_value("video call")
         await page.get_by_role("button", name="Start now").click()
 
         # Notes, a marker's text, and what is to be marked next.
@@ -195,3 +196,43 @@ async def test_what_was_typed_when_the_login_ended_is_offered_again_after_the_ne
         await expect(page.get_by_label("Licence and consent")).to_have_value("Only in this lab.")
         await expect(page.get_by_label("Name", exact=True)).to_have_value("lab")
         await expect(page.get_by_label("Happy")).not_to_be_checked()
+
+
+async def test_sessions_are_filtered_by_an_address_and_downloaded_as_one_table(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    await kept_minute(engine, BEGIN)
+    begun = {"started_at": BEGIN, "ended_at": NOW, "devices": ["camera-1"], "created_by": "ada"}
+    rows = [("P01", "video call"), ("P01", "alone"), ("P02", "video call")]
+    async with engine.begin() as connection:
+        for participant, condition in rows:
+            values = begun | {"participant": participant, "condition": condition}
+            await connection.execute(study_sessions.insert().values(values))
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        page_of(browser, base, "/sessions", width=360) as (page, visit),
+    ):
+        found = page.locator("#sessions li")
+        await expect(found).to_have_count(3)
+        await expect(page.locator("#conditions option")).to_have_count(2)
+        wanted = page.get_by_role("form", name="Filter")
+        await wanted.get_by_label("Condition").fill("video call")
+        await wanted.get_by_role("button", name="Show").press("Enter")
+        await expect(page).to_have_url(f"{base}/sessions?condition=video+call")
+        await expect(found).to_have_count(2)
+        await expect(wanted.get_by_label("Condition")).to_have_value("video call")
+        async with page.expect_download() as waiting:
+            await page.get_by_role("link", name="All faces of these sessions as one CSV").press("Enter")
+        table = pd.read_csv(await (await waiting.value).path())
+        assert set(table["condition"]) == {"video call"}
+        assert set(table["participant"]) == {"P01", "P02"}
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        await wanted.get_by_label("Participant").fill("P09")
+        await wanted.get_by_role("button", name="Show").press("Enter")
+        await expect(page.get_by_text("No session fits.")).to_be_visible()
+        assert visit.complaints == []
+        await wanted.get_by_label("Participant").fill("Anna Smith")
+        await wanted.get_by_role("button", name="Show").press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text("expected a code such as P07")
+        await wanted.get_by_role("link", name="Show all").press("Enter")
+        await expect(found).to_have_count(3)

@@ -85,7 +85,7 @@ async def test_a_session_or_change_that_does_not_fit_is_refused_in_words_and_cha
     api: httpx.AsyncClient,
 ) -> None:
     refused: list[tuple[dict[str, Any], str, str]] = [
-        ({"participant": "Ada Lovelace"}, "participant", "pattern"),
+        ({"participant": "Ada Lovelace"}, "participant", "expected a code such as P07"),
         ({"devices": []}, "devices", "at least 1 item"),
         ({"devices": ["camera-9"]}, "devices", "no device camera-9 is known"),
         ({"started_at": "2199-01-01T00:00:00Z", "ended_at": None}, "started_at", "lies in the future"),
@@ -204,6 +204,44 @@ async def test_pandas_reads_a_sessions_faces_in_one_line(
     assert len(frame) == 0
     assert "confidence" in frame.columns
     check_problem(await api.get(f"/api/v1/sessions/{uuid4()}/faces.csv"), 404, "not-found")
+
+
+async def test_pandas_reads_a_whole_study_in_one_line(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "CSV_ROWS", 25)
+    first = await made(api, participant="P01", condition="=alone", ended_at=MIDNIGHT.isoformat())
+    second = await made(api, participant="P02", condition="video call", started_at=MIDNIGHT.isoformat())
+    await made(api, participant="P02", condition="other", devices=["camera-2"])
+    await made(
+        api, participant="P03", condition="video call", started_at="2026-01-01T00:00:00Z", ended_at=BEGIN.isoformat()
+    )
+
+    async def frame(**query: str) -> pd.DataFrame:
+        answer = await api.get("/api/v1/sessions/faces.csv", params=query)
+        assert answer.headers["content-disposition"] == 'attachment; filename="study-sessions-faces.csv"'
+        return pd.read_csv(io.BytesIO(answer.content), parse_dates=["captured_at", "session_started_at"])
+
+    study = await frame()
+    assert list(study.columns[:4]) == ["session_id", "participant", "condition", "session_started_at"]
+    one = pd.read_csv(io.BytesIO((await api.get(f"/api/v1/sessions/{first['id']}/faces.csv")).content))
+    assert set(study.columns) == {*one.columns, "session_started_at"}
+    assert study.groupby("participant").size().to_dict() == {"P01": 45, "P02": 45 + 60, "P03": 45}
+    of_first = study[study["session_id"] == first["id"]].reset_index(drop=True)
+    assert set(of_first["condition"]) == {"'=alone"}
+    assert set(of_first["session_started_at"]) == {BEGIN}
+    assert of_first["event_id"].tolist() == one["event_id"].tolist()
+    assert of_first["seconds"].tolist() == one["seconds"].tolist()
+    assert set((await frame(participant="P02", condition="video call"))["session_id"]) == {second["id"]}
+    assert set((await frame(condition="video call"))["participant"]) == {"P02", "P03"}
+    assert len(await frame(participant="P99")) == 0
+    listed = (await api.get("/api/v1/sessions", params={"condition": "=alone"})).json()["items"]
+    assert [session["id"] for session in listed] == [first["id"]]
+    # Page after page of sessions, as one table.
+    monkeypatch.setattr(sessions, "SESSIONS_AT_ONCE", 1)
+    pd.testing.assert_frame_equal(await frame(), study)
+    wrong = await api.get("/api/v1/sessions/faces.csv", params={"participant": "Anna Smith"})
+    said = check_problem(wrong, 422, "bad-parameters")["detail"]
+    assert "expected a code such as P07" in said
+    assert "[A-Za-z" not in said
 
 
 async def test_the_timeline_says_how_each_person_looked_over_midnight(api: httpx.AsyncClient) -> None:

@@ -1,9 +1,9 @@
 """The REST interface to study sessions, their markers and their records as CSV."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -27,6 +27,7 @@ from services.web.session_schemas import (
     NewSession,
     SessionChange,
     SessionDetail,
+    SessionFilter,
     SessionPage,
     SessionQuery,
     StudySession,
@@ -36,6 +37,7 @@ from services.web.trail import Trail
 
 CSV_ROWS: Final = 2000
 """Read at a time: some 2 MB of memory, whatever a session's length."""
+SESSIONS_AT_ONCE: Final = 100
 
 _READ: Final = responses(401, 403, 404, 422, 503)
 _CHANGE: Final = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
@@ -125,6 +127,34 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
             session = await session_queries.add_session(connection, values)
         trail.note(request, "start", "study sessions", item=str(session.id))
         return session
+
+    @routes.get(
+        "/faces.csv",
+        summary="The faces of several study sessions as one CSV, one row a face and moment",
+        response_class=Response,
+        dependencies=[view],
+        responses={200: {"content": {"text/csv": {}}}, **_READ},
+    )
+    async def study_csv(request: Request, chosen: Annotated[SessionFilter, Query()]) -> Response:
+        """Of all sessions that fit, the one that started last first, each in order of time; the session's columns stand
+        first. For pandas: `pandas.read_csv(file, parse_dates=["captured_at", "session_started_at"])`. What two sessions
+        share stands there for each. A download that broke off is cut off visibly."""
+        return await _streamed(
+            request, session_csv.STUDY_COLUMNS, _faces_of_all(database, chosen), "study-sessions-faces.csv"
+        )
+
+    async def _streamed(
+        request: Request, columns: tuple[str, ...], parts: AsyncIterator[bytes], name: str, item: str | None = None
+    ) -> Response:
+        first = await anext(parts, b"")  # what goes wrong at once is answered as a problem
+        trail.note(request, "export", "faces of study sessions", item=item)
+
+        async def all_parts() -> AsyncIterator[bytes]:
+            yield session_csv.lines([columns]) + first
+            async for part in parts:
+                yield part
+
+        return StreamingResponse(all_parts(), media_type="text/csv", headers=_download(name))
 
     @routes.get("/{session_id}", summary="One study session", dependencies=[view], responses=_READ)
     async def session(request: Request, session_id: SessionId) -> SessionDetail:
@@ -301,18 +331,9 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         that broke off is cut off visibly, never ended as if it were whole."""
         async with database.reading() as connection:
             found = await _found(connection, session_id)
-        end = found.ended_at or datetime.now(UTC)
-        parts = _faces(database, found, end)
-        first = await anext(parts)  # what goes wrong at once is answered as a problem
-        trail.note(request, "export", "faces of study sessions", item=str(session_id))
-
-        async def all_parts() -> AsyncIterator[bytes]:
-            yield first
-            async for part in parts:
-                yield part
-
-        return StreamingResponse(
-            all_parts(), media_type="text/csv", headers=_download(session_csv.file_name(found, "faces"))
+        parts = _faces(database, found, session_csv.face_row)
+        return await _streamed(
+            request, session_csv.FACE_COLUMNS, parts, session_csv.file_name(found, "faces"), str(session_id)
         )
 
     return routes
@@ -322,16 +343,31 @@ def _download(name: str) -> dict[str, str]:
     return {**_NO_STORE, "Content-Disposition": f'attachment; filename="{name}"'}
 
 
-async def _faces(database: Database, session: StudySession, end: datetime) -> AsyncIterator[bytes]:
-    """The CSV in parts. Each is a query of its own that goes on where the last one ended: a cursor held open while a
+async def _faces(
+    database: Database, session: StudySession, to_row: Callable[[StudySession, Any], list[object]]
+) -> AsyncIterator[bytes]:
+    """Its rows in parts. Each is a query of its own that goes on where the last one ended: a cursor held open while a
     slow reader reads would keep a connection from all others, and a partition from retention."""
-    head: list[tuple[object, ...]] = [session_csv.FACE_COLUMNS]
+    end = session.ended_at or datetime.now(UTC)
     after: session_queries.Place | None = None
     while True:
         async with database.reading() as connection:
             rows = await session_queries.faces_after(connection, session, after, end, CSV_ROWS)
-        yield session_csv.lines([*head, *(session_csv.face_row(session, row) for row in rows)])
+        yield session_csv.lines(to_row(session, row) for row in rows)
         if len(rows) < CSV_ROWS:
             return
-        head = []
         after = session_queries.Place(rows[-1].captured_at, rows[-1].event_id, rows[-1].face_index)
+
+
+async def _faces_of_all(database: Database, chosen: SessionFilter) -> AsyncIterator[bytes]:
+    """The rows of all sessions that fit."""
+    cursor: str | None = None
+    while True:
+        query = SessionQuery(**chosen.model_dump(by_alias=True), cursor=cursor, limit=SESSIONS_AT_ONCE)
+        async with database.reading() as connection:
+            page = await session_queries.session_page(connection, query)
+        for session in page.items:
+            async for part in _faces(database, session, session_csv.study_row):
+                yield part
+        if (cursor := page.next_cursor) is None:
+            return

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { formDraft } from "./drafts.js";
+import { fillDevices } from "./filter-form.js";
 import { fillSessions } from "./session-choice.js";
 import { inWords, number, shown } from "./summary.js";
 import { EMOTIONS } from "./timeline.js";
@@ -39,7 +40,7 @@ export class DatasetForm {
       document.getElementById("labels").append(choice);
     }
     this.draft = formDraft("new", form);
-    fillSessions(this.fields.session).then(() => this.draft.offer());
+    Promise.all([fillDevices(this.fields.device), fillSessions(this.fields.session)]).then(() => this.draft.offer());
     form.addEventListener("input", (event) => {
       if (event.target !== form) event.target.removeAttribute("aria-invalid");
       document.getElementById("pseudo").hidden = !this.fields.pseudo_labels.checked;

@@ -9,16 +9,23 @@ const PAGE = 500;
 export const sessionName = ({ participant, condition, started_at: startedAt }) =>
   `${participant}${condition ? `, ${condition}` : ""}, begun ${dateAndTime(startedAt)}`;
 
-/** Fill a list whose first choice is all of them, newest first. What is chosen already stays so, and gets its name. */
-export async function fillSessions(select) {
+/** All sessions, newest first; throws a Problem. */
+export async function everySession() {
   const found = [];
   let cursor = null;
+  do {
+    const page = await ask("GET", `/api/v1/sessions?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+    found.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return found;
+}
+
+/** Fill a list whose first choice is all of them, newest first. What is chosen already stays so, and gets its name. */
+export async function fillSessions(select) {
+  let found;
   try {
-    do {
-      const page = await ask("GET", `/api/v1/sessions?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
-      found.push(...page.items);
-      cursor = page.next_cursor;
-    } while (cursor);
+    found = await everySession();
   } catch {
     return; // what is asked with the filter says what is wrong; all of them is still there to choose
   }

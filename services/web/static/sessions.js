@@ -3,10 +3,14 @@
 import { ask } from "./api.js";
 import { icon, make, say } from "./dom.js";
 import { formDraft } from "./drafts.js";
+import { fillForm, fromForm } from "./filter-form.js";
+import { link } from "./history-filter.js";
+import { everySession } from "./session-choice.js";
 import { dateAndTime, duration } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const draft = part("start") && formDraft("start", part("start"));
+const asked = new URLSearchParams(location.search);
 let cursor = null;
 
 function trouble(text) {
@@ -46,11 +50,14 @@ function row(session) {
 
 async function show() {
   try {
-    const page = await ask("GET", `/api/v1/sessions?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+    const query = new URLSearchParams([...asked, ["limit", 50], ...(cursor ? [["cursor", cursor]] : [])]);
+    const page = await ask("GET", link("/api/v1/sessions", query));
     part("sessions").append(...page.items.map(row));
     cursor = page.next_cursor;
     part("more").hidden = cursor === null;
-    part("none").hidden = part("sessions").children.length > 0;
+    const any = part("sessions").children.length > 0;
+    part("none").hidden = any || asked.size > 0;
+    part("none-fits").hidden = any || asked.size === 0;
   } catch (error) {
     trouble(error.message);
   }
@@ -104,6 +111,21 @@ part("start")?.addEventListener("submit", async (event) => {
     button.disabled = false;
   }
 });
+/** Offer what there is to filter by. */
+async function showChoices() {
+  const found = await everySession();
+  const offer = (id, values) => part(id).replaceChildren(...[...new Set(values)].filter(Boolean).sort().map((value) => new Option(value, value)));
+  offer("participants", found.map(({ participant }) => participant));
+  offer("conditions", found.map(({ condition }) => condition));
+}
+
+part("filter").addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.assign(link("/sessions", fromForm(part("filter"))));
+});
+fillForm(part("filter"), asked);
+part("faces-csv").href = link("/api/v1/sessions/faces.csv", asked);
 part("more").addEventListener("click", show);
 if (part("start")) showDevices().then(() => draft.offer());
 show();
+showChoices().catch((error) => trouble(error.message));
