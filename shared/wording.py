@@ -7,15 +7,17 @@ from typing import Final
 
 from shared.emotions import Emotion
 
-LOOKS: Final[dict[Emotion, str]] = {
-    "angry": "looks angry",
-    "disgust": "looks disgusted",
-    "fear": "looks afraid",
-    "happy": "looks happy",
-    "sad": "looks sad",
-    "surprise": "looks surprised",
-    "neutral": "looks neutral",
+ADJECTIVES: Final[dict[Emotion, str]] = {
+    "angry": "angry",
+    "disgust": "disgusted",
+    "fear": "afraid",
+    "happy": "happy",
+    "sad": "sad",
+    "surprise": "surprised",
+    "neutral": "neutral",
 }
+"""How a face looks. The emotions' own names, which are nouns for some, are those of the classes in data sets."""
+LOOKS: Final[dict[Emotion, str]] = {emotion: f"looks {adjective}" for emotion, adjective in ADJECTIVES.items()}
 NOT_SURE: Final = "not sure"
 
 

@@ -47,7 +47,7 @@ from services.web.trail import Trail
 from shared import logs
 from shared.health import Readiness, health_routes
 from shared.metrics import Metrics
-from shared.wording import LOOKS
+from shared.wording import ADJECTIVES, LOOKS
 
 log = logs.get(__name__)
 
@@ -200,6 +200,7 @@ def create_app(
         auto_reload=False,  # looking whether a file has changed would block the loop
     )
     templates.globals["looks"] = LOOKS
+    templates.globals["adjectives"] = ADJECTIVES
     for name in templates.list_templates():
         templates.get_template(name)  # from disk now, also those that others extend
     app.include_router(live.router(hub, Places(max_viewers, max_viewers_each), trail, gate))

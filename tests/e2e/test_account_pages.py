@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 import services.web.trail
+from shared.db.audit import Entry, write
 from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
@@ -80,6 +81,7 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
             await page.screenshot(path=tmp_path / "people.png", full_page=True)
             await page.get_by_role("listitem").filter(has_text="ada").get_by_role("button", name="Disable").click()
             await expect(page.get_by_role("alert")).to_contain_text("The last administrator stays one")
+            await page.get_by_role("button", name="Menu").click()
             await page.get_by_role("button", name="Log out", exact=True).click()
             await expect(page).to_have_url(f"{base}/login")
 
@@ -112,6 +114,7 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
                 assert (await program.get("/api/v1/devices")).status_code == 401
             await page.goto(f"{base}/audit")
             await expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+            await page.get_by_role("button", name="Menu").click()
             await page.get_by_role("button", name="Log out", exact=True).click()
             await expect(page).to_have_url(f"{base}/login")
 
@@ -170,6 +173,29 @@ async def test_a_role_is_chosen_by_keys_and_given_by_a_button_only(
             await page.keyboard.press("ArrowDown")
             await expect(said).to_be_empty()
             assert await role() == "labeller"
+            await page.close()
+
+
+async def test_times_of_the_audit_log_are_in_the_zone_that_the_page_names(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    times = {"first": "2026-11-25T08:30:01Z", "last": "2026-11-25T08:40:02.198184Z"}
+    async with records(database_settings) as engine:
+        async with engine.begin() as connection:
+            detail = {"times": 3, "span": times, "note": "as of 2026-11-25T08:30:01Z", **times}
+            await write(connection, [Entry("ada", "watch", "live data", detail)])
+        async with running_web(web_settings(mqtt_settings, database_settings)) as base:
+            page = await browser.new_page(timezone_id="America/New_York", locale="en-GB")
+            await page.goto(f"{base}/audit?action=watch")
+            more = page.locator("#lines tr").first.locator("td").last
+            await expect(more).to_contain_text("last: 25 Nov 2026, 03:40:02")
+            await expect(more).to_contain_text('"first":"25 Nov 2026, 03:30:01"')
+            await expect(more).to_contain_text("note: as of 2026-11-25T08:30:01Z")  # somebody's own words stay
+            named = page.get_by_text("Times are in America/New York.")
+            await expect(named).to_be_visible()
+            for path, count in (("/", 1), ("/history", 1), ("/privacy", 1), ("/privacy/notice", 0), ("/label", 0)):
+                await page.goto(base + path)
+                await expect(named).to_have_count(count)
             await page.close()
 
 

@@ -18,7 +18,7 @@ import services.web.trail
 from services.web.app import STATIC
 from services.web.routes.pages import PAGES
 from shared.settings import DatabaseSettings, MqttSettings
-from tests.support.accounts import PASSWORD
+from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import Device, Visit
 from tests.support.filled import ADMIN, DEVICE, NEWCOMER, OFFLINE, PHONE, VIEWER, Filled, before_start, filled
 from tests.support.labelled import START
@@ -35,6 +35,8 @@ RUN_AXE: Final = """async (rules) => {
 THEMES: Final = {"calm": 7.0, "soft": 4.5, "dark": 7.0}
 """The least contrast of text in each."""
 WIDTHS: Final = (1280, 360)
+ROW_PX: Final = 64
+"""The most that the header may take, closed."""
 GRAPHICS: Final = 3.0
 WORDS: Final = ("ink", "quiet", "good", "warn", "bad", "accent")
 GROUNDS: Final = ("bg", "card", "fill", "warn-fill")
@@ -129,6 +131,7 @@ class Opened:
 
     async def episodes(self) -> None:
         await expect(self.page.locator("#list li").first).to_contain_text("Mostly: looks")
+        await self.page.locator("#list li").first.scroll_into_view_if_needed()  # its picture is loaded then
         await expect(self.page.locator("#list image").first).to_be_visible()
         await self.page.get_by_role("slider", name="Timeline").press("End")
         await expect(self.page.locator("#timeline .chosen")).to_be_visible()
@@ -290,6 +293,75 @@ async def test_axe_finds_nothing_on_any_filled_page_in_any_theme_and_a_phone_has
     assert wrong == {}
 
 
+async def height(page: Page) -> float:
+    """Of what is above every page, in CSS pixels."""
+    box = await page.get_by_role("banner").bounding_box()
+    assert box is not None
+    return box["height"]
+
+
+async def test_the_header_is_one_row_whose_rare_pages_open_by_keyboard(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    settings = web_settings(mqtt_settings, database_settings, login="required")
+    long_name = "somebody.with.a.long.name@institute.example"
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        for name, role in ((ADMIN, "admin"), (long_name, "admin"), (VIEWER, "viewer")):
+            await add_person(engine, name, role)
+        async with running_web(settings) as base:
+            for name in (ADMIN, long_name, VIEWER):
+                context = await browser.new_context(viewport={"width": 1280, "height": 900})
+                page = await context.new_page()
+                assert (await page.request.post(f"{base}/api/v1/login", data={"name": name, "password": PASSWORD})).ok
+                for path in ("/", "/label", "/devices", "/history"):
+                    await page.set_viewport_size({"width": 1280, "height": 900})
+                    await page.goto(base + path)
+                    assert await height(page) <= ROW_PX, (name, path)
+                    await page.set_viewport_size({"width": 360, "height": 800})
+                    assert await height(page) <= ROW_PX, (name, path)
+                await context.close()
+
+            page = await browser.new_page(viewport={"width": 1280, "height": 900})
+            await page.request.post(f"{base}/api/v1/login", data={"name": ADMIN, "password": PASSWORD})
+            await page.goto(f"{base}/history")
+            menu = page.get_by_role("navigation", name="Pages")
+            await expect(menu.get_by_role("link")).to_have_text(
+                ["Live", "Sessions", "Label", "History", "Datasets", "Devices"]
+            )
+            more = menu.locator("summary")
+            await expect(more).to_have_text("More")
+            await more.press("Enter")
+            await expect(menu.get_by_role("link", name="Audit log")).to_be_visible()
+            assert await height(page) <= ROW_PX  # it hangs over the page
+            assert await wrong_with(page, RULES) == []
+            await page.keyboard.press("Escape")
+            await expect(menu.get_by_role("link", name="Audit log")).to_be_hidden()
+            await expect(more).to_be_focused()
+            await more.press("Space")
+            await page.keyboard.press("Tab")
+            await expect(menu.get_by_role("link", name="Camera")).to_be_focused()
+            for _ in range(6):
+                await page.keyboard.press("Tab")  # past the last of them, which closes it
+            await expect(menu.get_by_role("link", name="Camera")).to_be_hidden()
+            await more.press("Enter")
+            await menu.get_by_role("link", name="Audit log").press("Enter")
+            await expect(page).to_have_url(f"{base}/audit")
+            await expect(more).to_have_text("More, here: Audit log")
+
+            # On a phone one button opens all of it at once.
+            await page.set_viewport_size({"width": 360, "height": 800})
+            await expect(menu).to_be_hidden()
+            await page.get_by_role("button", name="Menu").press("Enter")
+            await expect(menu.get_by_role("link", name="Audit log")).to_be_visible()
+            await expect(page.get_by_role("button", name="Log out")).to_be_visible()
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
+            assert await wrong_with(page, RULES) == []
+            await page.keyboard.press("Escape")
+            await expect(menu).to_be_hidden()
+            await expect(page.get_by_role("button", name="Menu")).to_be_focused()
+            await page.close()
+
+
 async def test_theme_and_text_size_are_chosen_by_keyboard_and_kept(
     browser: Browser, mqtt_settings: MqttSettings
 ) -> None:
@@ -298,6 +370,8 @@ async def test_theme_and_text_size_are_chosen_by_keyboard_and_kept(
         root = page.locator("html")
         await page.goto(base)
         await expect(root).to_have_attribute("data-theme", "dark")
+        opener = page.get_by_role("button", name="Menu")
+        await opener.press("Enter")
         await page.get_by_text("Appearance", exact=True).press("Enter")
         await page.get_by_label("Soft").check()
         await page.get_by_label("20 px").check()
@@ -311,13 +385,14 @@ async def test_theme_and_text_size_are_chosen_by_keyboard_and_kept(
         assert await page.evaluate("getComputedStyle(document.body).fontSize") == "20px"
         menu = page.get_by_role("navigation", name="Pages")
         await expect(menu).to_be_hidden()
-        await page.get_by_role("button", name="Menu").press("Enter")
+        await opener.press("Enter")
         await expect(menu).to_be_visible()
         box = await menu.get_by_role("link", name="Live").bounding_box()
         assert box is not None
         assert box["height"] >= 44
         await menu.get_by_role("link", name="Live").press("Enter")
         await expect(page).to_have_url(f"{base}/")
+        await opener.click()
         await page.get_by_text("Appearance", exact=True).click()
         await page.get_by_label("As this device is set").check()
         await expect(root).to_have_attribute("data-theme", "dark")

@@ -85,7 +85,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await timeline.press("End")
             for _ in range(6):
                 await timeline.press("Shift+ArrowLeft")
-            await expect(timeline).to_have_attribute("aria-valuetext", re.compile(": 2$"))
+            await expect(timeline).to_have_attribute("aria-valuetext", re.compile(": 2 people and stretches$"))
             await timeline.press("Enter")
             await expect(field("last")).to_have_value("own")
             await expect(field("from")).to_be_visible()
@@ -119,13 +119,19 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await page.set_viewport_size({"width": 1280, "height": 900})
 
             # To the frames, and through them by arrow keys, keeping the filter.
+            await expect(page.locator("#timeline-unit")).to_be_hidden()
             await page.goto(f"{base}/history{FILTER}")
             await expect(state).to_contain_text("12 shown", timeout=WAIT_MS)
+            await expect(page.locator("#timeline-unit")).to_contain_text("not the single frames")
+            await expect(page.locator("#timeline-says")).to_contain_text(" in this time; the highest bar stands for")
+            await expect(page.locator("#timeline-says")).to_contain_text("people and stretches")
             await entries.nth(1).get_by_role("link").press("Enter")
             title = page.locator("#title")
             await expect(title).to_contain_text("camera-1")
             await expect(page.locator("#faces")).to_contain_text("Person 1: looks happy")
             await expect(page.locator(".bars li").filter(has_text="Happy")).to_contain_text("76.0%")
+            adjectives = ["Angry", "Disgusted", "Afraid", "Happy", "Sad", "Surprised", "Neutral"]
+            await expect(page.locator(".bars li > span:first-child")).to_have_text(adjectives)
             written = "import('/static/words.js').then(({reading}) => [-0.001, -4.256, -12.5, 1234.5].map(reading))"
             assert await page.evaluate(written) == ["0", "-4.26", "-13", "1,235"]
             earlier = page.get_by_role("link", name="Earlier")
@@ -266,18 +272,18 @@ async def test_a_part_of_the_timeline_is_chosen_by_mouse_and_by_finger(
             chosen = page.locator("#timeline .chosen")
             await page.goto(whole)
             await expect(state).to_contain_text("4 shown")
-            await expect(said).to_contain_text("4 in this time")
+            await expect(said).to_contain_text("4 people and stretches in this time")
             box = await box_of(timeline)
 
             # A click says how many a bar stands for, and asks for nothing else; neither does the other button.
             await page.mouse.click(*point(box, 30.25))
-            await expect(said).to_contain_text(re.compile(": 1$"))
+            await expect(said).to_contain_text(re.compile(": 1 person or stretch$"))
             await expect(chosen).to_be_visible()
             await page.mouse.click(*point(box, 5), button="right")
-            await expect(said).to_contain_text(re.compile(": 1$"))
+            await expect(said).to_contain_text(re.compile(": 1 person or stretch$"))
             await timeline.press("Escape")
             await expect(chosen).to_be_hidden()
-            await expect(said).to_contain_text("4 in this time")
+            await expect(said).to_contain_text("4 people and stretches in this time")
             assert page.url == whole
             await expect(state).to_contain_text("4 shown")
 
@@ -285,7 +291,7 @@ async def test_a_part_of_the_timeline_is_chosen_by_mouse_and_by_finger(
             await drag(page, box, 34, 16)
             await expect(state).to_contain_text("2 shown")
             assert near(asked_hours(page, begin), 16, 34)
-            await expect(said).to_contain_text("2 in this time")
+            await expect(said).to_contain_text("2 people and stretches in this time")
             await expect(page.locator("#filter [name=from]")).to_be_visible()
             first, last = asked_hours(page, begin)
             await drag(page, box, 0, HOURS * (25 - first) / (last - first))  # a second one, within the first
@@ -297,7 +303,7 @@ async def test_a_part_of_the_timeline_is_chosen_by_mouse_and_by_finger(
             await page.go_back()
             await expect(state).to_contain_text("4 shown")
             assert page.url == whole
-            await expect(said).to_contain_text("4 in this time")
+            await expect(said).to_contain_text("4 people and stretches in this time")
             assert visit.complaints == []
             await context.close()
 
@@ -310,7 +316,7 @@ async def test_a_part_of_the_timeline_is_chosen_by_mouse_and_by_finger(
             finger = await context.new_cdp_session(page)
             await page.goto(whole)
             await expect(state).to_contain_text("4 shown")
-            await expect(page.locator("#timeline-says")).to_contain_text("4 in this time")
+            await expect(page.locator("#timeline-says")).to_contain_text("4 people and stretches in this time")
             box = await box_of(timeline)
             scrolled = await page.evaluate("scrollY")
             x, y = point(box, 24)
@@ -320,7 +326,7 @@ async def test_a_part_of_the_timeline_is_chosen_by_mouse_and_by_finger(
             assert page.url == whole
             box = await box_of(timeline)
             await page.touchscreen.tap(*point(box, 30.25))
-            await expect(page.locator("#timeline-says")).to_contain_text(re.compile(": 1$"))
+            await expect(page.locator("#timeline-says")).to_contain_text(re.compile(": 1 person or stretch$"))
             assert page.url == whole
             await swipe(finger, point(box, 16), point(box, 34))
             await expect(state).to_contain_text("2 shown")

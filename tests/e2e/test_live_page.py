@@ -12,6 +12,7 @@ from playwright.async_api import Browser, expect
 import services.web.app
 from shared.messages import Problem
 from shared.settings import DatabaseSettings, MqttSettings
+from shared.wording import ADJECTIVES
 from tests.conftest import Mosquitto
 from tests.integration.test_web_control import settled
 from tests.support import scenes
@@ -43,6 +44,8 @@ async def test_faces_rows_picture_and_timeline_appear_without_errors_or_foreign_
         await expect(tile.get_by_role("img", name="Camera picture of camera-1")).to_be_visible()
         await expect(page.locator("#back")).to_be_hidden()
         await expect(tile.locator(".chart canvas")).to_have_count(2)
+        legend = tile.get_by_role("list", name="What each line stands for").get_by_role("listitem")
+        await expect(legend).to_have_text([each.capitalize() for each in ADJECTIVES.values()])
         counters = tile.locator("[data-part=counters]")
         await expect(counters).to_contain_text("Frames read")
         await expect(counters).to_contain_text("Waiting to be stored")

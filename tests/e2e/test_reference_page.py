@@ -38,6 +38,10 @@ async def test_each_body_and_answer_has_its_example_in_every_theme_and_on_a_phon
             shown[f"{match[3]} {(match[1] or match[2]).lower()}"] = json.loads(text)
         assert shown == {name: content["example"] for name, content in found.items()}
 
+        link = await page.get_by_role("link", name="/api/v1/openapi.json").bounding_box()
+        assert link is not None
+        assert link["height"] >= 44
+
         # Collapsed, and opened by keyboard.
         label = examples.filter(has_text="POST /api/v1/labels").first
         await expect(label.locator("pre")).to_be_hidden()

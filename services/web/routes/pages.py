@@ -27,6 +27,10 @@ class Page:
     """None: whoever comes, to log in."""
     roles: tuple[Role, ...] = ("cloud",)
     in_menu: bool = True
+    rare: bool = False
+    """Whether a long menu has it under "More"."""
+    times: bool = True
+    """Whether it shows times, which are in the reader's zone."""
     camera: bool = False
     """Whether a browser may ask its person for the camera there."""
 
@@ -35,22 +39,24 @@ PAGES: Final = (
     Page("/", "live.html", "Live", roles=("cloud", "edge")),
     Page("/sessions", "sessions.html", "Sessions"),
     Page("/sessions/{session_id}", "session.html", "Session", in_menu=False),
-    Page("/label", "label.html", "Label", right="label"),
+    Page("/label", "label.html", "Label", right="label", times=False),
     Page("/history", "history.html", "History"),
     Page("/history/{event_id}", "detection.html", "Detection", in_menu=False),
     Page("/datasets", "datasets.html", "Datasets"),
-    Page("/camera", "camera.html", "Camera", "research", roles=("cloud", "edge"), camera=True),
+    Page("/camera", "camera.html", "Camera", "research", roles=("cloud", "edge"), camera=True, rare=True, times=False),
     Page("/devices", "devices.html", "Devices", roles=("cloud", "edge")),
-    Page("/keys", "keys.html", "Keys"),
-    Page("/people", "people.html", "People", right="admin"),
-    Page("/audit", "audit.html", "Audit log", right="admin"),
-    Page("/privacy", "privacy.html", "Privacy"),
-    Page("/privacy/notice", "notice.html", "Notice to print", in_menu=False),
-    Page("/account", "account.html", "Account", right="login", in_menu=False),
-    Page("/login", "login.html", "Log in", right=None, in_menu=False),
-    Page("/api/v1/docs", "reference.html", "REST", roles=("cloud", "edge")),
+    Page("/keys", "keys.html", "Keys", rare=True),
+    Page("/people", "people.html", "People", right="admin", rare=True),
+    Page("/audit", "audit.html", "Audit log", right="admin", rare=True),
+    Page("/privacy", "privacy.html", "Privacy", rare=True),
+    Page("/privacy/notice", "notice.html", "Notice to print", in_menu=False, times=False),
+    Page("/account", "account.html", "Account", right="login", in_menu=False, times=False),
+    Page("/login", "login.html", "Log in", right=None, in_menu=False, times=False),
+    Page("/api/v1/docs", "reference.html", "REST", roles=("cloud", "edge"), rare=True, times=False),
 )
 """In the order of the menu."""
+LONG_MENU: Final = 7
+"""Entries from which on those that are rarely needed are put together."""
 
 
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/?&=%+:,;@!$'()*")
@@ -73,19 +79,22 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
     loaded = {page: templates.get_template(page.template) for page in pages}
     refused = templates.get_template("refused.html")
 
-    def drawn(template: Template, page: Page, identity: Identity | None, status: int = 200, **more: Any) -> Response:
+    def drawn(template: Template, page: Page, identity: Identity | None, status: int = 200, **also: Any) -> Response:
         may = identity.rights if identity is not None and not identity.password_temporary else frozenset()
+        menu = [each for each in pages if each.in_menu and each.right in may]
+        more = [each for each in menu if each.rare] if len(menu) > LONG_MENU else []
         known: dict[str, Any] = {
             "role": role,
             "charts": charts,
             "page": page,
             "identity": identity,
-            "menu": [each for each in pages if each.in_menu and each.right in may],
+            "menu": [each for each in menu if each not in more],
+            "more": more,
         }
         headers = {"Cache-Control": "no-cache"}
         if page.camera:
             headers["Permissions-Policy"] = "camera=(self), microphone=(), geolocation=()"
-        return HTMLResponse(template.render(known, **more), status, headers)
+        return HTMLResponse(template.render(known, **also), status, headers)
 
     async def show(request: Request, page: Page) -> Response:
         identity: Identity | None = None

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
-import { dateAndTime } from "./words.js";
+import { dateAndTime, momentInZone } from "./words.js";
 
 const FILTERS = ["action", "who"];
 const byId = (id) => document.getElementById(id);
@@ -13,7 +13,7 @@ let cursor = null;
 
 function row(entry) {
   const line = make("tr");
-  const more = Object.entries(entry.detail).map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
+  const more = Object.entries(entry.detail).map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value, (_, part) => momentInZone(part)) : momentInZone(value)}`);
   const cells = [dateAndTime(entry.at), entry.who, entry.action, entry.object, more.join("; ")];
   line.append(...cells.map((text) => make("td", "", text)));
   return line;

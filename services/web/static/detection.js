@@ -4,7 +4,7 @@ import { icon, make, say } from "./dom.js";
 import { frame, svg } from "./face-picture.js";
 import { forServer, link, read, viewOf } from "./history-filter.js";
 import { sessionName } from "./session-choice.js";
-import { certainty, dateAndTime, label, reading } from "./words.js";
+import { adjective, certainty, dateAndTime, label, reading } from "./words.js";
 
 const get = (id) => document.getElementById(id);
 const asked = new URLSearchParams(location.search);
@@ -32,7 +32,7 @@ function bars(emotions) {
     const item = make("li");
     const bar = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
     bar.append(svg("rect", { width: 100, height: 10, class: "ground" }), svg("rect", { width: share * 100, height: 10, class: `bar-${emotion}` }));
-    item.append(make("span", "", label(emotion)), bar, make("span", "number", `${(share * 100).toFixed(1)}%`));
+    item.append(make("span", "", adjective(emotion)), bar, make("span", "number", `${(share * 100).toFixed(1)}%`));
     list.append(item);
   }
   return list;
@@ -45,7 +45,7 @@ function face(one, words, votes) {
   const said = [certainty(words)];
   const why = one.quality.reasons.map((reason) => REASONS[reason] ?? reason).join(" and ");
   said.push(one.quality.ok ? "Good enough to be read." : `Not good enough to be read: the face is ${why || "not clear"}.`);
-  const counted = Object.entries(votes).map(([name, times]) => `${label(name)} ${times}`);
+  const counted = Object.entries(votes).map(([name, times]) => `${adjective(name)} ${times}`);
   said.push(counted.length ? `Votes: ${counted.join(", ")}.` : "Nobody has labelled it.");
   part.append(title, ...said.filter(Boolean).map((text) => make("p", "", text)), make("h4", "", "Probabilities that the model gave"), bars(one.emotion));
   const measures = make("dl", "counters");

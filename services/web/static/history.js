@@ -52,6 +52,7 @@ async function load() {
   showAsked();
   const view = viewOf(asked);
   say(get("list-title"), view === "episodes" ? "People and stretches" : "Single frames");
+  get("timeline-unit").hidden = view === "episodes";
   query = forServer(asked, Date.now());
   cursor = null;
   get("list").replaceChildren();

@@ -164,7 +164,7 @@ addEventListener("popstate", () => open(new URLSearchParams(location.search).get
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "f") devices.get(large())?.fullscreen();
-  else if (event.key === "Escape" && opened && devices.size > 1 && !document.fullscreenElement && !byId("appearance").open) byId("back").querySelector("a").click();
+  else if (event.key === "Escape" && opened && devices.size > 1 && !document.fullscreenElement && !event.defaultPrevented) byId("back").querySelector("a").click();
 });
 
 stream.open();

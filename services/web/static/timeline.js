@@ -1,6 +1,7 @@
 // Probabilities over the last minutes, one small chart a person; where a person is not seen, "no face".
 
 import { lineSample, make, say } from "./dom.js";
+import { adjective } from "./words.js";
 
 export const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const DASHES = { angry: [], disgust: [2, 3], fear: [8, 3], happy: [], sad: [6, 3, 2, 3], surprise: [4, 4], neutral: [1, 3] };
@@ -24,7 +25,7 @@ export class Timeline {
     parts.timeline.hidden = !this.available;
     for (const emotion of EMOTIONS) {
       const item = make("li");
-      item.append(lineSample(emotion, DASHES[emotion]), make("span", "", emotion));
+      item.append(lineSample(emotion, DASHES[emotion]), make("span", "", adjective(emotion)));
       parts.legend.append(item);
     }
     if (!this.available) return;

@@ -10,6 +10,16 @@ const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeS
 /** Day and time in the viewer's zone; `none` where there is no moment. */
 export const dateAndTime = (moment, none = "never") => (moment === null ? none : calendar.format(new Date(moment)));
 
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
+
+/** What may be a moment as REST writes it: in the viewer's zone if it is one, else as it was. */
+export const momentInZone = (value) => (typeof value === "string" && MOMENT.test(value) ? dateAndTime(value) : value);
+
+const adjectives = JSON.parse(document.body.dataset.adjectives);
+
+/** "Afraid" for fear: how a face looks. What is no emotion ("not_a_face") is as `label` has it. */
+export const adjective = (name) => label(adjectives[name] ?? name);
+
 /** "2 s", "5 min", "3 h", "4 days". */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
