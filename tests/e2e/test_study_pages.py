@@ -3,16 +3,20 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from playwright.async_api import Browser, expect
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
+from tests.integration.delivery import until
+from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import page_of
+from tests.support.browser import Device, page_of
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
@@ -236,3 +240,78 @@ async def test_sessions_are_filtered_by_an_address_and_downloaded_as_one_table(
         await expect(page.get_by_role("alert")).to_contain_text("expected a code such as P07")
         await wanted.get_by_role("link", name="Show all").press("Enter")
         await expect(found).to_have_count(3)
+
+
+async def test_a_session_is_corrected_on_its_page_and_says_what_keeps_a_device_from_recording(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    await kept_minute(engine, BEGIN)
+    device = Device(mqtt_settings)
+
+    async def tell(service: str, **values: Any) -> None:
+        told = scenes.status(device.name, service).model_copy(update={"values": values})
+        await device.link.publish(device.topics.status(device.name, service), told.to_json(), qos=1, retain=True)
+
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        page_of(browser, base, "/sessions") as (page, visit),
+        device.linked(),
+    ):
+        choice = page.locator("#devices")
+        await expect(choice).to_contain_text("camera-1 (not reached now")
+        await tell("capture", paused_by="the device itself")
+        await tell("classifier", recording=False)
+
+        async def heard(words: str) -> None:
+            async def told() -> bool:
+                await page.reload()
+                await expect(choice).to_contain_text("camera-1")
+                return words in await choice.inner_text()
+
+            await until(told)
+
+        await heard("camera-1 (paused by the device itself; it records nothing until it is resumed)")
+        await page.get_by_label("Participant’s code").fill("P07")
+        await page.get_by_role("button", name="Start now").press("Enter")
+        remarks = page.locator("#in-the-way")
+        await expect(remarks).to_contain_text("camera-1: paused by the device itself")
+        await tell("capture", paused_by=None)
+        await expect(remarks).to_contain_text("camera-1: keeps no pictures now")
+        await tell("classifier", recording=True)
+        await expect(remarks).to_be_empty()
+
+        form = page.locator("#correct")
+        save = form.get_by_role("button", name="Save the corrections")
+        await expect(form.get_by_label("camera-1")).to_be_checked()
+        await save.press("Enter")
+        await expect(page.locator("#corrected")).to_have_text("Nothing was changed.")
+        code = form.get_by_label("Participant’s code")
+        await code.fill("Ada Lovelace")
+        await save.press("Enter")
+        problem = form.get_by_role("alert")
+        await expect(problem).to_contain_text("expected a code such as P07")
+        await code.fill("P08")
+        await form.get_by_label("camera-1").uncheck()
+        await save.press("Enter")
+        await expect(problem).to_have_text("Choose at least one device.")
+        await form.get_by_label("camera-1").check()
+        await form.get_by_label("Condition").fill("alone")
+        await form.get_by_label("End").fill("2020-01-01T00:00:00")
+        await save.press("Enter")
+        await expect(problem).to_contain_text("a session ends after it started")
+        local = "moment => new Date(moment - new Date().getTimezoneOffset() * 60e3).toISOString().slice(0, 19)"
+        await form.get_by_label("Start").fill(await page.evaluate(local, BEGIN.timestamp() * 1000))
+        await form.get_by_label("End").fill(await page.evaluate(local, (BEGIN.timestamp() + 60) * 1000))
+        await save.press("Enter")
+        await expect(page.locator("#corrected")).to_have_text("Saved.")
+        await expect(page.get_by_role("heading", name="Session of P08")).to_be_visible()
+        await expect(page.locator("#facts")).to_contain_text("alone")
+        await expect(page.locator("#state")).to_have_text("Ended")
+        await form.get_by_label("End").fill("")
+        await save.press("Enter")
+        await expect(page.locator("#state")).to_have_text("Running")
+        assert [text for text in visit.complaints if "422" not in text] == []
+    async with engine.connect() as connection:
+        row = (await connection.execute(select(study_sessions))).one()
+    assert (row.participant, row.condition, row.devices, row.ended_at) == ("P08", "alone", ["camera-1"], None)
+    assert row.started_at == BEGIN.replace(microsecond=0)

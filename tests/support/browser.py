@@ -127,15 +127,24 @@ class Device:
             await asyncio.sleep(0.1)
 
     @asynccontextmanager
-    async def playing(self) -> AsyncIterator["Device"]:
+    async def linked(self) -> AsyncIterator["Device"]:
+        """Connected, and silent until it is told what to publish."""
         connection = asyncio.create_task(self.link.run())
         await self.link.connected.wait()
-        await self.status("capture")
-        await self.status("classifier")
-        play = asyncio.create_task(self._play())
         try:
             yield self
         finally:
-            for task in (play, connection):
-                task.cancel()
-            await asyncio.gather(play, connection, return_exceptions=True)
+            connection.cancel()
+            await asyncio.gather(connection, return_exceptions=True)
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator["Device"]:
+        async with self.linked():
+            await self.status("capture")
+            await self.status("classifier")
+            play = asyncio.create_task(self._play())
+            try:
+                yield self
+            finally:
+                play.cancel()
+                await asyncio.gather(play, return_exceptions=True)

@@ -2,7 +2,10 @@
 
 import { ask } from "./api.js";
 import { chip, icon, make, say } from "./dom.js";
-import { fieldDraft } from "./drafts.js";
+import { fieldDraft, formDraft } from "./drafts.js";
+import { onSubmit } from "./forms.js";
+import { toField } from "./history-filter.js";
+import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
 import { EMOTIONS } from "./timeline.js";
 import { dateAndTime, duration, timeOfDay } from "./words.js";
 
@@ -323,6 +326,62 @@ async function saveNotes(keepalive = false) {
   }
 }
 
+/** While it runs: which of its devices record nothing, or no pictures, and why. */
+async function showInTheWay() {
+  const items = running() ? await attempt(async () => (await ask("GET", "/api/v1/devices")).items) : [];
+  if (!items) return;
+  const said = items.filter(({ device }) => session.devices.includes(device)).map((entry) => [entry.device, inTheWay(entry)]);
+  const lines = said.filter(([, remark]) => remark).map(([device, remark]) => `${device}: ${remark}.`);
+  const list = part("in-the-way");
+  if (list.dataset.lines === JSON.stringify(lines)) return; // so that it is not read out again
+  list.dataset.lines = JSON.stringify(lines);
+  list.replaceChildren(...lines.map((line) => make("li", "note", line)));
+}
+
+const TIMES = ["started_at", "ended_at"];
+const correction = part("correct");
+const correctionDraft = correction && formDraft("correct", correction);
+
+/** What is known of the session into the form that corrects it. */
+async function showCorrection() {
+  const { elements } = correction;
+  for (const name of ["participant", "condition"]) elements[name].value = session[name];
+  for (const name of TIMES) elements[name].value = elements[name].dataset.before = session[name] ? toField(session[name]) : "";
+  await fillDeviceBoxes(part("devices"), (device) => session.devices.includes(device), session.devices);
+}
+
+/** Only what differs is changed: a field has no fractions of a second, which would be lost. */
+function corrections() {
+  const given = new FormData(correction);
+  const changes = {};
+  for (const name of ["participant", "condition"]) if (given.get(name) !== session[name]) changes[name] = given.get(name);
+  const devices = given.getAll("devices");
+  if ([...devices].sort().join() !== [...session.devices].sort().join()) changes.devices = devices;
+  for (const name of TIMES) {
+    const text = given.get(name);
+    if (text === correction.elements[name].dataset.before) continue;
+    if (!text && name === "started_at") throw new Error("Give the time at which the session started.");
+    changes[name] = text ? new Date(text).toISOString() : null;
+  }
+  if (changes.devices?.length === 0) throw new Error("Choose at least one device.");
+  return changes;
+}
+
+if (correction) {
+  onSubmit(correction, async () => {
+    say(part("corrected"), "");
+    const changes = corrections();
+    if (Object.keys(changes).length) {
+      await ask("PATCH", base, changes);
+      correctionDraft.saved();
+      session = await ask("GET", base);
+      showSession();
+      await Promise.all([showCorrection(), loadLine(), showInTheWay()]);
+      say(part("corrected"), "Saved.");
+    } else say(part("corrected"), "Nothing was changed.");
+  });
+}
+
 async function open() {
   session = await attempt(() => ask("GET", base));
   if (!session) return;
@@ -334,7 +393,11 @@ async function open() {
   if (may.has("research")) notesDraft.offer();
   if (may.has("label")) markDraft.offer();
   showSession();
-  await Promise.all([loadLine(), loadMarkers()]);
+  await Promise.all([loadLine(), loadMarkers(), showInTheWay()]);
+  if (correction) {
+    await showCorrection();
+    correctionDraft.offer();
+  }
 }
 
 part("moment").addEventListener("input", () => line && choose(Number(part("moment").value)));
@@ -347,7 +410,7 @@ part("stop").addEventListener("click", async () => {
   if (!ended) return;
   session = { ...session, ...ended };
   showSession();
-  await loadLine();
+  await Promise.all([loadLine(), showInTheWay(), ...(correction ? [showCorrection()] : [])]);
 });
 part("later").addEventListener("click", () => {
   begin = line.to;
@@ -379,6 +442,8 @@ addEventListener("keydown", (event) => {
 });
 new ResizeObserver(fitWords).observe(part("bars"));
 setInterval(() => {
-  if (session && running() && !document.hidden) loadLine();
+  if (!session || !running() || document.hidden) return;
+  loadLine();
+  showInTheWay();
 }, REFRESH_MS);
 open();

@@ -6,6 +6,7 @@ import { formDraft } from "./drafts.js";
 import { fillForm, fromForm } from "./filter-form.js";
 import { link } from "./history-filter.js";
 import { everySession } from "./session-choice.js";
+import { fillDeviceBoxes } from "./session-devices.js";
 import { dateAndTime, duration } from "./words.js";
 
 const part = (id) => document.getElementById(id);
@@ -63,35 +64,6 @@ async function show() {
   }
 }
 
-async function showDevices() {
-  const box = part("devices");
-  const legend = box.querySelector("legend");
-  try {
-    const { items } = await ask("GET", "/api/v1/devices");
-    if (!items.length) {
-      box.replaceChildren(legend, make("p", "quiet", "No device is known yet. A device appears when it sends its first reading; then load this page again."));
-      return;
-    }
-    box.replaceChildren(
-      legend,
-      ...items.map(({ device, statuses }) => {
-        const label = make("label", "choice");
-        const input = make("input");
-        input.type = "checkbox";
-        input.name = "devices";
-        input.value = device;
-        input.checked = items.length === 1;
-        const states = Object.values(statuses).map((status) => status.state);
-        const away = !states.length || states.includes("offline");
-        label.append(input, make("span", "", away ? `${device} (not reached now; what it records is sent when it is back)` : device));
-        return label;
-      }),
-    );
-  } catch (error) {
-    box.replaceChildren(legend, make("p", "quiet", error.message));
-  }
-}
-
 part("start")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(part("start"));
@@ -126,6 +98,6 @@ part("filter").addEventListener("submit", (event) => {
 fillForm(part("filter"), asked);
 part("faces-csv").href = link("/api/v1/sessions/faces.csv", asked);
 part("more").addEventListener("click", show);
-if (part("start")) showDevices().then(() => draft.offer());
+if (part("start")) fillDeviceBoxes(part("devices"), (_, count) => count === 1).then(() => draft.offer());
 show();
 showChoices().catch((error) => trouble(error.message));
