@@ -129,6 +129,10 @@ class Opened:
         await self.page.locator("#help-open").click()
         await expect(self.page.get_by_role("dialog", name="Keys")).to_contain_text("Happy")
 
+    async def appearance(self) -> None:
+        await self.page.get_by_text("Appearance", exact=True).click()
+        await expect(self.page.get_by_role("switch", name="Keys as shortcuts")).to_be_visible()
+
     async def episodes(self) -> None:
         await expect(self.page.locator("#list li").first).to_contain_text("Mostly: looks")
         await self.page.locator("#list li").first.scroll_into_view_if_needed()  # its picture is loaded then
@@ -232,6 +236,7 @@ def looks_at(world: Filled) -> list[tuple[str, str, str, Callable[[Opened], Awai
         (ADMIN, "/privacy", "/privacy", Opened.privacy),
         (ADMIN, "/privacy/notice", "/privacy/notice", Opened.notice),
         (ADMIN, "/account", "/account", Opened.account),
+        (ADMIN, "/account", "/account", Opened.appearance),
         (ADMIN, "/api/v1/docs", "/api/v1/docs", Opened.reference),
         (VIEWER, "/people", "/people", Opened.refused),
         ("", "/login", "/login", Opened.login),

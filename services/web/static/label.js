@@ -9,6 +9,7 @@ import { forServer, link } from "./history-filter.js";
 import { LabelPicture } from "./label-picture.js";
 import { loggedOut } from "./logged-out.js";
 import { fillSessions } from "./session-choice.js";
+import { shortcut } from "./shortcuts.js";
 import { certainty } from "./words.js";
 import { same, Votes } from "./votes.js";
 
@@ -348,23 +349,23 @@ const AT_ANSWERS = ".ask button"; // there Space skips as anywhere; Enter presse
 
 function onKey(event) {
   if (event.repeat && event.key === "Enter" && event.target.closest(AT_ANSWERS)) event.preventDefault(); // one answer each
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !votes) return;
-  if (event.target.closest("input, textarea, select, dialog[open]")) return;
-  if (event.key === "?") part("help").showModal();
-  else if (event.key === "z" || event.key === "Z") undo();
-  else if (event.key === " ") {
+  const key = shortcut(event);
+  if (!key || !votes) return;
+  if (key === "?") part("help").showModal();
+  else if (key === "z") undo();
+  else if (key === " ") {
     if (event.target.closest("button, a, summary") && !event.target.closest(AT_ANSWERS)) return; // it presses that
     event.preventDefault();
     skip();
   } else {
-    const choice = CHOICES.find(([key]) => key === event.key);
+    const choice = CHOICES.find(([its]) => its === key);
     if (choice) answer(choice[1]);
   }
 }
 
 /** Some browsers press a button when Space is let go, whatever became of its being pressed. */
 function onKeyUp(event) {
-  if (event.key === " " && event.target.closest(AT_ANSWERS)) event.preventDefault();
+  if (shortcut(event) === " " && event.target.closest(AT_ANSWERS)) event.preventDefault();
 }
 
 function begin(labeller) {
@@ -381,7 +382,7 @@ function begin(labeller) {
 for (const [key, label, word, drawing] of CHOICES) {
   const button = make("button");
   button.type = "button";
-  button.append(icon(drawing), make("span", "", word), make("kbd", "", key));
+  button.append(icon(drawing), make("span", "", word), make("kbd", "shortcut", key));
   button.addEventListener("click", () => answer(label));
   part("choices").append(button);
   part("keys").append(make("dt", "", key), make("dd", "", word));

@@ -3,6 +3,7 @@
 import { chip, say } from "./dom.js";
 import { Device } from "./device.js";
 import { Rows } from "./rows.js";
+import { shortcut } from "./shortcuts.js";
 import { Stream } from "./stream.js";
 import { timeOfDay } from "./words.js";
 
@@ -163,7 +164,7 @@ document.addEventListener("click", (event) => {
 addEventListener("popstate", () => open(new URLSearchParams(location.search).get("device")));
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "f") devices.get(large())?.fullscreen();
+  if (shortcut(event) === "f") devices.get(large())?.fullscreen();
   else if (event.key === "Escape" && opened && devices.size > 1 && !document.fullscreenElement && !event.defaultPrevented) byId("back").querySelector("a").click();
 });
 

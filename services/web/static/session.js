@@ -6,6 +6,7 @@ import { fieldDraft, formDraft } from "./drafts.js";
 import { onSubmit } from "./forms.js";
 import { toField } from "./history-filter.js";
 import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
+import { shortcut } from "./shortcuts.js";
 import { EMOTIONS } from "./timeline.js";
 import { dateAndTime, duration, timeOfDay } from "./words.js";
 
@@ -293,7 +294,9 @@ async function mark() {
   const text = part("mark-text").value.trim();
   if (!text || !session || !may.has("label")) return;
   // While it runs a marker means now, by the server's clock; afterwards the moment that is looked at.
-  const at = running() ? {} : { at: new Date(Math.min(momentMs(), Date.parse(session.ended_at))).toISOString() };
+  const moment = running() ? null : Math.min(momentMs(), Date.parse(session.ended_at));
+  // The server's times are finer than the browser's: the first moment, cut to milliseconds, would be before the start.
+  const at = running() ? {} : { at: moment <= Date.parse(session.started_at) ? session.started_at : new Date(moment).toISOString() };
   const added = await attempt(() => ask("POST", `${base}/markers`, { text, ...at }));
   if (!added) return;
   markDraft.saved();
@@ -436,7 +439,7 @@ addEventListener("keydown", (event) => {
   const far = event.shiftKey ? 10 : 1;
   if (event.key === "ArrowLeft") choose(step - far);
   else if (event.key === "ArrowRight") choose(step + far);
-  else if ((event.key === "m" || event.key === "M") && !event.repeat) mark();
+  else if (shortcut(event) === "m") mark();
   else return;
   event.preventDefault();
 });

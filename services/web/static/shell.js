@@ -1,4 +1,5 @@
-// What is around every page: the menu on narrow screens, what opens in it, and the choice of theme and text size.
+// What is around every page: the menu on narrow screens, what opens in it, and the choice of theme, text size and
+// shortcuts.
 
 const menu = document.getElementById("menu");
 const opener = document.getElementById("menu-open");
@@ -16,10 +17,16 @@ const zone = document.getElementById("zone"); // null where a page shows no time
 if (zone) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
 
 const appearance = document.getElementById("appearance");
-for (const input of appearance.querySelectorAll("input")) {
+for (const input of appearance.querySelectorAll("input[type=radio]")) {
   input.checked = window.look[input.name] === input.value;
   input.addEventListener("change", () => window.look.set(input.name, input.value));
 }
+
+const keys = document.getElementById("shortcuts");
+const showKeys = () => (keys.checked = window.look.keys === "on");
+keys.addEventListener("change", () => window.look.set("keys", keys.checked ? "on" : "off"));
+addEventListener("storage", showKeys); // another tab has switched it
+showKeys();
 
 /** Those that hang over the page; in an open menu, More is a part of it. */
 const hanging = () => popups.filter((each) => each.open && !(each === more && menu.hasAttribute("data-open")));
