@@ -67,7 +67,7 @@ docs: .venv/dev-installed ## write the parts of docs/ that come from the code
 
 .PHONY: screenshot
 screenshot: .venv/dev-installed debian assets ## take the pictures in docs: the demo with its sample, in Chromium
-	$(BIN)/python -m tests.screenshot
+	KEEP_PICTURES=1 $(BIN)/python -m pytest -q tests/e2e/test_docs_pictures.py
 
 .PHONY: clean
 clean: ## remove what was built here; data/ stays

@@ -1,11 +1,16 @@
-"""docs/*-page.png: the demo with its public-domain sample, as a browser shows it. `make screenshot`."""
+"""docs/*-page.png: the demo with its public-domain sample, as a browser shows it.
+
+A test takes them anew; `make screenshot` runs it and keeps what it took.
+"""
 
 import io
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +22,29 @@ from services.embedded import free_port
 from tests.conftest import ROOT
 from tests.e2e.test_demo import CHROMIUM, CHROMIUM_FLAGS
 
-DOCS: Final = ROOT / "docs"
 SIZE: Final = (1280, 1100)
+PHONE: Final = (360, 780)
+PICTURES: Final = (
+    "live",
+    "history",
+    "detection",
+    "sessions",
+    "session",
+    "label",
+    "datasets",
+    "devices",
+    "camera",
+    "people",
+    "keys",
+    "audit",
+    "privacy",
+    "rest",
+    "live-dark",
+    "history-soft",
+    "live-phone",
+    "label-phone",
+)
+"""By page; then other themes, and a phone."""
 ROWS: Final = 24
 COLOURS: Final = 256
 KEPT: Final = 4
@@ -27,13 +53,19 @@ SURE: Final = 0.6
 WAIT_S: Final = 180
 
 
-def main() -> None:
-    """Start the demo, do with it what a small study does, and take a picture of each page."""
+def take_all(folder: Path, models: Path) -> None:
+    """Start the demo, do with it what a small study does, and keep a picture of each page as `folder/NAME-page.png`.
+
+    Args:
+        folder: where to.
+        models: the folder of models, with the face detector.
+    """
+    env = os.environ | {"EMOTION_MODELS_DIR": str(models)}
     port = free_port()
     page_url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="screenshot-") as data:
         options = ["--port", str(port), "--data", str(Path(data) / "demo")]
-        demo = subprocess.Popen([sys.executable, "-m", "services.main", "demo", *options], cwd=ROOT)
+        demo = subprocess.Popen([sys.executable, "-m", "services.main", "demo", *options], cwd=ROOT, env=env)
         try:
             with httpx.Client(base_url=page_url, timeout=60) as api, sync_playwright() as playwright:
                 _wait_until(lambda: _is_ready(api), f"{page_url} answers")
@@ -43,48 +75,57 @@ def main() -> None:
                 session = _begin_study(api)
                 page.goto(page_url)
                 page.locator("table tbody tr").nth(ROWS).wait_for()
-                page.wait_for_function("document.querySelectorAll('.faces > li').length > 1")
-                _take(page, "live")
+                _take(page, folder, "live")
                 detection = _finish_study(api, session)
-                for name, path in (
-                    ("history", "/history?last=1h"),
-                    ("detection", f"/history/{detection}"),
-                    ("session", f"/sessions/{session}"),
-                    ("label", "/label"),
-                    ("datasets", "/datasets"),
-                    ("people", "/people"),
-                    ("privacy", "/privacy"),
-                ):
-                    page.goto(page_url + path)
-                    page.wait_for_load_state("networkidle")
-                    _go_on(page, name)
-                    page.wait_for_function("[...document.images].every(image => image.complete)")
-                    _take(page, name)
+                addresses = {
+                    "live": "/",
+                    "history": "/history?last=1h",
+                    "detection": f"/history/{detection}",
+                    "session": f"/sessions/{session}",
+                    "rest": "/api/v1/docs",
+                }
+                for name in PICTURES[1:]:
+                    of_page, _, kind = name.partition("-")
+                    width, height = PHONE if kind == "phone" else SIZE
+                    page.set_viewport_size({"width": width, "height": height})
+                    page.goto(page_url + addresses.get(of_page, f"/{of_page}"))
+                    _dress(page, kind if kind in ("dark", "soft") else "calm")
+                    if of_page != "live":  # whose stream goes on for ever
+                        page.wait_for_load_state("networkidle")
+                    _go_on(page, of_page)
+                    loaded = "[...document.images].every(image => image.complete)"
+                    _wait_until(partial(page.evaluate, loaded), f"the pictures of {name} are there")
+                    _take(page, folder, name)
                 browser.close()
         finally:
             demo.terminate()
             demo.wait()
 
 
+def _dress(page: Page, theme: str) -> None:
+    page.evaluate("theme => look.set('theme', theme)", theme)
+
+
 def _go_on(page: Page, name: str) -> None:
     """To where the page shows most."""
+    if name == "live":
+        page.locator(".faces > li").nth(1).wait_for()
     if name == "session":
         page.locator("#moment").press("End")
         page.locator("#moment").press("ArrowLeft")
         page.locator("#moment").press("ArrowLeft")  # the last stretch is not yet read
         page.locator("#picture").wait_for()
     if name == "label":
-        page.locator("#labeller").fill("berta")
-        page.locator("#labeller").press("Enter")
+        if page.locator("#labeller").is_visible():  # the browser keeps who it was
+            page.locator("#labeller").fill("berta")
+            page.locator("#labeller").press("Enter")
         page.locator("#face").wait_for()
 
 
-def _take(page: Page, name: str) -> None:
+def _take(page: Page, folder: Path, name: str) -> None:
     """Keep what the page shows; with few colours, since pages have few and a repository keeps every version."""
     shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    path = DOCS / f"{name}-page.png"
-    shown.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
-    print(path.relative_to(ROOT), path.stat().st_size)
+    shown.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / f"{name}-page.png", optimize=True)
 
 
 def _begin_study(api: httpx.Client) -> str:
@@ -140,7 +181,3 @@ def _wait_until(true: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"waited {WAIT_S} s, and it is not so that {what}")
         time.sleep(0.2)
-
-
-if __name__ == "__main__":
-    main()
