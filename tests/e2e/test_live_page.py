@@ -1,6 +1,7 @@
 """The live page in a real browser, fed through a real Mosquitto with messages of the contract."""
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -199,7 +200,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         assert visit.complaints == []
         await visit.page.route("**/pause", lambda route: route.abort())
         await tile.get_by_role("button", name="Pause camera").click()
-        await expect(note).to_contain_text("the device was told nothing")
+        await expect(note).to_contain_text("The web service is not reached: Nothing was changed.")
 
 
 async def test_who_may_not_pause_a_camera_is_not_offered_to_and_is_told_who_may(
@@ -228,6 +229,26 @@ async def test_who_may_not_pause_a_camera_is_not_offered_to_and_is_told_who_may(
                 await device.link.publish(topic, status.to_json(), qos=1, retain=True)
                 await expect(tile.locator("[data-part=paused]")).to_contain_text(resumed)
                 await context.close()
+
+
+async def test_the_page_camera_says_that_the_login_has_ended_with_the_way_back(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        await add_person(engine, "ada", "researcher")
+        async with running_web(web_settings(mqtt_settings, database_settings, login="required")) as base:
+            context = await browser.new_context()
+            page = await context.new_page()
+            await page.request.post(f"{base}/api/v1/login", data={"name": "ada", "password": PASSWORD})
+            await page.goto(f"{base}/camera")
+            await expect(page.locator("#camera-state")).to_contain_text("No device waits for a browser’s camera.")
+            await page.request.post(f"{base}/api/v1/logout", data={}, headers={"Origin": base})
+            told = page.get_by_role("alert").filter(has_text="You are logged out.")
+            await expect(told.get_by_role("link", name="Log in again")).to_have_attribute(
+                "href", re.compile("/login\\?next=%2Fcamera|/login\\?next=/camera")
+            )
+            await expect(page.locator("#camera-state")).to_contain_text("You are logged out.")
+            await context.close()
 
 
 async def test_a_hidden_page_asks_for_no_pictures_and_goes_on_when_it_is_seen_again(

@@ -1,5 +1,6 @@
 // This browser as a camera: asks its person, then sends pictures one after the other, each when the one before is taken.
 
+import { ask } from "./api.js";
 import { say } from "./dom.js";
 
 const MAX_WIDTH = 640;
@@ -32,12 +33,10 @@ async function listDevices() {
   let words = "";
   let names = [];
   try {
-    const answer = await fetch("/api/v1/devices");
-    const told = await answer.json();
-    if (answer.ok) names = told.items.filter((item) => item.statuses.capture?.values.source === "browser" && item.statuses.capture.state !== "offline").map((item) => item.device);
-    else words = `${told.title}. ${told.next_step}`;
-  } catch {
-    words = "The web service is not reached. This page tries again by itself.";
+    const { items } = await ask("GET", "/api/v1/devices");
+    names = items.filter((item) => item.statuses.capture?.values.source === "browser" && item.statuses.capture.state !== "offline").map((item) => item.device);
+  } catch (error) {
+    words = `${error.message} This page tries again by itself.`;
   }
   const select = byId("device");
   if ([...select.options].map((option) => option.value).join() !== names.join()) select.replaceChildren(...names.map((name) => new Option(name, name)));

@@ -1,5 +1,6 @@
 // One device: a tile of the wall (picture, faces in words, health), or large with timeline and counters too.
 
+import { ask } from "./api.js";
 import { chip, draw, fill, icon, make, say } from "./dom.js";
 import { drawProblems, pausedWords, problemsOf, stateChip } from "./health.js";
 import { Overlay } from "./overlay.js";
@@ -182,13 +183,9 @@ export class Device {
     this.parts.pause.disabled = true;
     this.#trouble = "";
     try {
-      const answer = await fetch(`/api/v1/devices/${encodeURIComponent(this.name)}/${pause ? "pause" : "resume"}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
-      if (!answer.ok) {
-        const problem = await answer.json();
-        this.#trouble = `${problem.title}: ${problem.detail} ${problem.next_step}`;
-      }
-    } catch {
-      this.#trouble = "The web service is not reached, so the device was told nothing. Try again.";
+      await ask("POST", `/api/v1/devices/${encodeURIComponent(this.name)}/${pause ? "pause" : "resume"}`);
+    } catch (error) {
+      this.#trouble = error.message;
     }
     this.parts.pause.disabled = false;
     this.parts.pause.focus();

@@ -1,5 +1,6 @@
 // The page of devices: how each is, what it should do, and whether it has done so.
 
+import { ask } from "./api.js";
 import { chip, fill, make, say } from "./dom.js";
 import { drawProblems, pausedWords, problemsOf, signsOf, stateChip } from "./health.js";
 import { mayChangeDevices } from "./rights.js";
@@ -130,15 +131,12 @@ class Device {
     let words = "";
     this.#told = false;
     try {
-      const answer = await fetch(`/api/v1/devices/${encodeURIComponent(this.name)}/desired`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(changes) });
-      const told = await answer.json();
-      if (answer.ok) {
-        this.#desired = told.desired;
-        if (!("paused" in changes)) this.#touched = false;
-        this.#told = true;
-      } else words = `${told.title}: ${told.detail} ${told.next_step}`;
-    } catch {
-      words = "The web service is not reached, so the device was told nothing. Try again.";
+      const { desired } = await ask("PATCH", `/api/v1/devices/${encodeURIComponent(this.name)}/desired`, changes);
+      this.#desired = desired;
+      if (!("paused" in changes)) this.#touched = false;
+      this.#told = true;
+    } catch (error) {
+      words = error.message;
     }
     this.parts.answer.hidden = false;
     if (words) say(this.parts.answer, words);
@@ -193,15 +191,14 @@ const stream = new Stream(
   { wall: true, previews: false },
 );
 
-async function ask() {
+async function list() {
   if (document.hidden) return;
   try {
-    const answer = await fetch("/api/v1/devices");
-    const told = await answer.json();
-    trouble = answer.ok ? "" : `${told.title}. ${told.next_step}`;
-    if (answer.ok) for (const entry of told.items) device(entry.device).known(entry);
-  } catch {
-    trouble = "The web service is not reached. This page tries again by itself.";
+    const { items } = await ask("GET", "/api/v1/devices");
+    trouble = "";
+    for (const entry of items) device(entry.device).known(entry);
+  } catch (error) {
+    trouble = `${error.message} This page tries again by itself.`;
   }
   render();
 }
@@ -224,13 +221,13 @@ function render() {
 }
 
 stream.open();
-ask();
-setInterval(ask, ASK_MS);
+list();
+setInterval(list, ASK_MS);
 setInterval(render, RENDER_MS);
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) stream.rest();
   else {
     stream.wake();
-    ask();
+    list();
   }
 });
