@@ -144,6 +144,7 @@ async def test_a_newcomer_starts_the_demo_with_the_camera_of_the_browser(
         visit = Visit(page, base)
         await page.goto(base)
         await expect(page.locator(".picture-note")).to_contain_text("open the page Camera")
+        await page.locator("summary").filter(has_text="More").click()
         await page.get_by_role("link", name="Camera", exact=True).click()
         await page.get_by_label("Everybody in view knows this and agrees.").check()
         await page.get_by_role("button", name="Start the camera").click()
