@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -61,9 +61,9 @@ async def test_made_up_logins_and_keys_share_their_addresss_allowance_and_its_lo
     looked_up: list[bytes] = []
     of_login, of_key = queries.user_of_login, queries.owner_of_key
 
-    async def user_of_login(connection: AsyncConnection, digest: bytes, idle: object) -> object:
+    async def user_of_login(connection: AsyncConnection, digest: bytes, idle: timedelta) -> object:
         looked_up.append(digest)
-        return await of_login(connection, digest, idle)  # type: ignore[arg-type]
+        return await of_login(connection, digest, idle)
 
     async def owner_of_key(connection: AsyncConnection, digest: bytes) -> object:
         looked_up.append(digest)
