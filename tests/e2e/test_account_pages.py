@@ -13,7 +13,7 @@ from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person, logged_in
-from tests.support.browser import Visit
+from tests.support.browser import Visit, press
 from tests.support.web import records, running_web, store, web_settings
 
 OWN = "four green lamps by the door"
@@ -69,13 +69,13 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
 
             await page.get_by_label("Name", exact=True).fill("berta")
             await page.locator("#role").select_option("researcher")
-            await page.get_by_role("button", name="Add person").press("Enter")
+            await press(page.get_by_role("button", name="Add person"))
             await expect(page.get_by_role("heading", name="Temporary password")).to_be_focused()
             password = await page.locator("#shown-once code").inner_text()
             berta = page.get_by_role("listitem").filter(has_text="berta")
             await expect(berta).to_contain_text("Has not chosen a password yet")
             await berta.get_by_label("Role").select_option("labeller")
-            await berta.get_by_role("button", name="Change role").press("Enter")
+            await press(berta.get_by_role("button", name="Change role"))
             await expect(berta).to_contain_text("Changed: berta is labeller now.")
             await fits(page)
             await page.screenshot(path=tmp_path / "people.png", full_page=True)
@@ -93,16 +93,16 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
             await page.get_by_label("The temporary password").fill(password)
             await page.get_by_label("New password", exact=True).fill(OWN)
             await page.get_by_label("New password again").fill(f"{OWN}?")
-            await page.get_by_role("button", name="Change password").press("Enter")
+            await press(page.get_by_role("button", name="Change password"))
             await expect(page.get_by_role("alert")).to_contain_text("The two new passwords differ")
             await page.get_by_label("New password again").fill(OWN)
             await page.screenshot(path=tmp_path / "account.png", full_page=True)
-            await page.get_by_role("button", name="Change password").press("Enter")
+            await press(page.get_by_role("button", name="Change password"))
 
             await expect(page).to_have_url(f"{base}/keys")
             await expect(page.get_by_label("admin: people")).to_have_count(0)
             await page.get_by_label("What it is for").fill("a notebook")
-            await page.get_by_role("button", name="Make key").press("Enter")
+            await press(page.get_by_role("button", name="Make key"))
             await expect(page.get_by_role("heading", name="Your new key")).to_be_focused()
             token = await page.locator("#shown-once code").inner_text()
             await fits(page)
@@ -242,10 +242,10 @@ async def test_a_session_is_erased_from_its_own_page_and_what_is_kept_how_long_i
             await expect(kept.filter(has_text="Refused messages")).to_contain_text("30 days")
             await expect(page.get_by_label("Session", exact=True)).to_have_value(session)
             await expect(page.get_by_label("Device", exact=True)).to_be_hidden()
-            await page.get_by_role("button", name="Show what would go").press("Enter")
+            await press(page.get_by_role("button", name="Show what would go"))
             await expect(page.locator("#erase-what")).to_contain_text("Study session P7, quiet, begun")
             await page.get_by_label("Type the word erase").fill("erase")
-            await page.get_by_role("button", name="Erase for good").press("Enter")
+            await press(page.get_by_role("button", name="Erase for good"))
             await expect(page.locator("#erasures")).to_contain_text("Item " + session)
             await fits(page)
             assert (await client.get("/api/v1/detections")).json()["items"] == []
@@ -254,7 +254,7 @@ async def test_a_session_is_erased_from_its_own_page_and_what_is_kept_how_long_i
             await page.goto(f"{base}/history/{later.event_id}")
             await page.get_by_role("link", name="Erase this detection").click()
             await expect(page.get_by_label("Id", exact=True)).to_have_value(str(later.event_id))
-            await page.get_by_role("button", name="Show what would go").press("Enter")
+            await press(page.get_by_role("button", name="Show what would go"))
             await expect(page.locator("#rows div").filter(has_text="Faces")).to_contain_text("1")
             await page.get_by_label("What", exact=True).select_option(
                 "A study session: somebody who took part withdraws"
@@ -281,7 +281,7 @@ async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_fil
             await page.get_by_label("Device", exact=True).fill("camera-1")
             local = await page.evaluate("new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString()")
             await page.get_by_label("To", exact=True).fill(local[:19])
-            await page.get_by_role("button", name="Show what would go").press("Enter")
+            await press(page.get_by_role("button", name="Show what would go"))
             await expect(page.locator("#erase-what")).to_be_focused()
             await expect(page.locator("#rows div").filter(has_text="Detections")).to_contain_text("1")
             erase = page.get_by_role("button", name="Erase for good")
@@ -289,7 +289,7 @@ async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_fil
             assert len((await client.get("/api/v1/detections")).json()["items"]) == 1
             await page.get_by_label("Type the word erase").fill("erase")
             await page.screenshot(path=tmp_path / "privacy.png", full_page=True)
-            await erase.press("Enter")
+            await press(erase)
             await expect(page.locator("#erasures")).to_contain_text("2 rows before, 0 after")
             assert (await client.get("/api/v1/detections")).json()["items"] == []
             await fits(page)

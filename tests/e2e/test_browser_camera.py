@@ -22,7 +22,7 @@ from tests.e2e.conftest import Env, Program
 from tests.e2e.test_demo import answering
 from tests.e2e.test_pipeline import all_pages, until
 from tests.support import scenes
-from tests.support.browser import Visit, chromium
+from tests.support.browser import Visit, chromium, press
 from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, running_web, web_settings
 
@@ -49,7 +49,7 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         await expect(page.locator("#device")).to_have_value(DEVICE)
         await expect(start).to_be_disabled()
         await page.get_by_label("Everybody in view knows this and agrees.").check()
-        await start.press("Enter")
+        await press(start)
         await expect(page.locator("#camera-state")).to_have_text("The camera is on and its pictures are sent.")
         received = [await frames.get() for _ in range(3)]
         infos = [decode(FrameInfo, "f", read_comment(each)) for each in received]
@@ -78,13 +78,13 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         await other.goto(f"{base}/camera")
         await expect(other.locator("#device")).to_have_value(DEVICE)
         await other.get_by_label("Everybody in view knows this and agrees.").check()
-        await other.get_by_role("button", name="Start the camera").press("Enter")
+        await press(other.get_by_role("button", name="Start the camera"))
         await expect(other.locator("#camera-state")).to_contain_text("Stopped. phone has those of another browser")
         await expect(other.locator("#camera-state")).to_contain_text("Stop the other camera and start this one")
         assert await other.evaluate("document.getElementById('video').srcObject") is None
         await expect(page.locator("#camera-state")).to_have_text("The camera is on and its pictures are sent.")
         await other.close()
-        await page.get_by_role("button", name="Stop the camera").press("Enter")
+        await press(page.get_by_role("button", name="Stop the camera"))
         await expect(page.locator("#camera-state")).to_have_text("Stopped. The camera is off.")
         assert await page.evaluate("document.getElementById('video').srcObject") is None
         async with httpx.AsyncClient(base_url=base) as api:
@@ -112,6 +112,38 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_consent_taken_back_while_the_browser_asks_for_the_camera_leaves_it_off(
+    mqtt_settings: MqttSettings, tmp_path: Path
+) -> None:
+    capture = CaptureSettings(
+        device=DEVICE, source="browser", mqtt=mqtt_settings, data_dir=tmp_path, health=HealthSettings(port=0)
+    )
+    async with running_web(web_settings(mqtt_settings)) as base, chromium(*CAMERA) as browser:
+        running = asyncio.create_task(services.capture.main.run(capture))
+        page = await browser.new_page()
+        visit = Visit(page, base)
+        await page.add_init_script("""
+            const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            window.answered = new Promise((done) => (window.allow = done));
+            navigator.mediaDevices.getUserMedia = async (wanted) => {
+              await window.answered;
+              return (window.taken = await real(wanted));
+            };
+        """)
+        await page.goto(f"{base}/camera")
+        agree = page.get_by_label("Everybody in view knows this and agrees.")
+        await agree.check()
+        await press(page.get_by_role("button", name="Start the camera"))
+        await agree.uncheck()
+        await page.evaluate("window.allow()")
+        await expect(page.locator("#camera-state")).to_have_text("Stopped, for not everybody agrees.")
+        assert await page.evaluate("window.taken.getTracks().map((track) => track.readyState)") == ["ended"]
+        await expect(page.get_by_role("button", name="Start the camera")).to_be_disabled()
+        assert not [each for each in visit.requests if each.endswith("/camera-frames")]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def as_camera(clip: Path, to: Path) -> Path:

@@ -12,7 +12,7 @@ from services.web.datasets import previewing
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
-from tests.support.browser import Visit
+from tests.support.browser import Visit, press
 from tests.support.labelled import START, one_more, people
 from tests.support.web import records, running_web, web_settings
 
@@ -54,7 +54,7 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(preview).to_contain_text("No face fits this choice.")
             await session.press("ArrowUp")
             await expect(preview).to_contain_text("70 faces of 10 persons")
-            await page.get_by_label("Happy").press("Space")
+            await press(page.get_by_label("Happy"), "Space")
             await expect(preview).to_contain_text("60 faces of 10 persons")
             await expect(preview.locator(".bars li").nth(3)).to_have_text("Happy0")
             await page.get_by_label("Test", exact=True).fill("30")
@@ -63,16 +63,16 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(preview).to_contain_text("60 faces of 10 persons")
 
             build = page.get_by_role("button", name="Build the dataset")
-            await build.press("Enter")
+            await press(build)
             await expect(page.get_by_role("alert")).to_have_text("Give the dataset a name first.")
             name = page.get_by_label("Name", exact=True)
             await expect(name).to_be_focused()
             await name.fill("no happy faces")
-            await name.press("Enter")
+            await press(name)
             await expect(page.get_by_role("alert")).to_contain_text("expected small letters")
             await name.fill("no-happy-faces")
             await page.get_by_label("Licence and consent").fill("Only in this lab.")
-            await name.press("Enter")
+            await press(name)
 
             detail = page.get_by_role("region", name="no-happy-faces", exact=True)
             await expect(detail).to_be_focused()
@@ -83,14 +83,14 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(page.get_by_role("alert")).to_be_hidden()
 
             await detail.get_by_label("Format").select_option("fer2013")
-            await detail.get_by_role("button", name="Export").press("Enter")
+            await press(detail.get_by_role("button", name="Export"))
             link = detail.get_by_role("link", name="Download no-happy-faces-fer2013.zip")
             async with page.expect_download() as waiting:
-                await link.press("Enter")
+                await press(link)
             download = await waiting.value
             digest = hashlib.sha256(Path(await download.path()).read_bytes()).hexdigest()
             await expect(detail.locator(".exports")).to_contain_text(f"sha256 {digest}")
-            await detail.get_by_text("How to load it").press("Enter")
+            await press(detail.get_by_text("How to load it"))
             await expect(detail).to_contain_text('pandas.read_csv("no-happy-faces-fer2013/fer2013.csv")')
             await expect(detail.get_by_label("Copy the lines for pandas")).to_be_visible()
 
@@ -106,7 +106,7 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(detail.locator(".dataset-head")).to_contain_text("Ready")
 
             page.on("dialog", lambda dialog: dialog.accept())
-            await detail.get_by_role("button", name="Delete", exact=True).press("Enter")
+            await press(detail.get_by_role("button", name="Delete", exact=True))
             await expect(page.get_by_text("There are none yet.")).to_be_visible()
             await expect(detail).to_be_hidden()
             # A refused name is an answer of 422, which Chromium tells; nothing else is to be told.
@@ -144,7 +144,7 @@ async def test_copies_are_told_before_a_dataset_is_built_and_its_splits_stand_in
 
             name = page.get_by_label("Name", exact=True)
             await name.fill("still")
-            await name.press("Enter")
+            await press(name)
             detail = page.get_by_role("region", name="still", exact=True)
             await expect(detail.locator(".dataset-head")).to_contain_text("Ready")
             await expect(detail).to_contain_text("4 copies and near copies were left out.")

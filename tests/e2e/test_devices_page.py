@@ -9,7 +9,7 @@ from shared.messages import Problem, Sampling, StatusValue
 from shared.settings import MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
-from tests.support.browser import Device, visiting
+from tests.support.browser import Device, press, visiting
 from tests.support.web import running_web, web_settings
 
 pytestmark = pytest.mark.timeout(180)
@@ -55,7 +55,7 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         await card.get_by_label("Model").select_option("other")
         send = card.get_by_role("button", name="Send to the device")
         while True:  # the service first has to hear what the broker retains
-            await send.press("Enter")
+            await press(send)
             await expect(card.locator("[data-part=answer]")).not_to_be_empty()
             if "Told." in await card.locator("[data-part=answer]").inner_text():
                 break
@@ -79,7 +79,7 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
 
         await until(clock_is_ahead)
         await expect(card.locator(".problems")).to_contain_text("Its clock is")
-        await card.get_by_role("button", name="Pause camera").press("Enter")
+        await press(card.get_by_role("button", name="Pause camera"))
         await expect(card.get_by_role("button", name="Resume camera")).to_be_visible()
         await expect(wanted.nth(1).get_by_role("cell")).to_have_text(["paused", "running", "Not done yet"])
         await pause("dashboard")
@@ -99,14 +99,14 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         # What is taken back is told as such, and no table is announced that is not there.
         await card.get_by_label("Keep pictures").select_option("")
         await card.get_by_label("Model").select_option("")
-        await send.press("Enter")
+        await press(send)
         await expect(wanted.get_by_role("rowheader")).to_have_text(["Pause"])
         await expect(card.locator("[data-part=answer]")).to_contain_text("The table below says when")
         while (wish := await wishes.get()).model is not None:
             pass
         clear = await page.request.patch(f"{base}/api/v1/devices/{device.name}/desired", data={"paused": None})
         assert clear.ok
-        await send.press("Enter")
+        await press(send)
         await expect(card.locator("[data-part=answer]")).to_contain_text("Nothing is wanted from here any more")
         await expect(compared).to_be_hidden()
         assert visit.complaints == []

@@ -19,7 +19,7 @@ from services.web.app import STATIC
 from services.web.routes.pages import PAGES
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import Device, Visit
+from tests.support.browser import Device, Visit, press
 from tests.support.filled import ADMIN, DEVICE, NEWCOMER, OFFLINE, PHONE, VIEWER, Filled, before_start, filled
 from tests.support.labelled import START
 from tests.support.web import records, running_web, web_settings
@@ -335,28 +335,28 @@ async def test_the_header_is_one_row_whose_rare_pages_open_by_keyboard(
             )
             more = menu.locator("summary")
             await expect(more).to_have_text("More")
-            await more.press("Enter")
+            await press(more)
             await expect(menu.get_by_role("link", name="Audit log")).to_be_visible()
             assert await height(page) <= ROW_PX  # it hangs over the page
             assert await wrong_with(page, RULES) == []
             await page.keyboard.press("Escape")
             await expect(menu.get_by_role("link", name="Audit log")).to_be_hidden()
             await expect(more).to_be_focused()
-            await more.press("Space")
+            await press(more, "Space")
             await page.keyboard.press("Tab")
             await expect(menu.get_by_role("link", name="Camera")).to_be_focused()
             for _ in range(6):
                 await page.keyboard.press("Tab")  # past the last of them, which closes it
             await expect(menu.get_by_role("link", name="Camera")).to_be_hidden()
-            await more.press("Enter")
-            await menu.get_by_role("link", name="Audit log").press("Enter")
+            await press(more)
+            await press(menu.get_by_role("link", name="Audit log"))
             await expect(page).to_have_url(f"{base}/audit")
             await expect(more).to_have_text("More, here: Audit log")
 
             # On a phone one button opens all of it at once.
             await page.set_viewport_size({"width": 360, "height": 800})
             await expect(menu).to_be_hidden()
-            await page.get_by_role("button", name="Menu").press("Enter")
+            await press(page.get_by_role("button", name="Menu"))
             await expect(menu.get_by_role("link", name="Audit log")).to_be_visible()
             await expect(page.get_by_role("button", name="Log out")).to_be_visible()
             assert await page.evaluate("document.documentElement.scrollWidth") == 360
@@ -376,8 +376,8 @@ async def test_theme_and_text_size_are_chosen_by_keyboard_and_kept(
         await page.goto(base)
         await expect(root).to_have_attribute("data-theme", "dark")
         opener = page.get_by_role("button", name="Menu")
-        await opener.press("Enter")
-        await page.get_by_text("Appearance", exact=True).press("Enter")
+        await press(opener)
+        await press(page.get_by_text("Appearance", exact=True))
         await page.get_by_label("Soft").check()
         await page.get_by_label("20 px").check()
         await expect(root).to_have_attribute("data-theme", "soft")
@@ -390,12 +390,12 @@ async def test_theme_and_text_size_are_chosen_by_keyboard_and_kept(
         assert await page.evaluate("getComputedStyle(document.body).fontSize") == "20px"
         menu = page.get_by_role("navigation", name="Pages")
         await expect(menu).to_be_hidden()
-        await opener.press("Enter")
+        await press(opener)
         await expect(menu).to_be_visible()
         box = await menu.get_by_role("link", name="Live").bounding_box()
         assert box is not None
         assert box["height"] >= 44
-        await menu.get_by_role("link", name="Live").press("Enter")
+        await press(menu.get_by_role("link", name="Live"))
         await expect(page).to_have_url(f"{base}/")
         await opener.click()
         await page.get_by_text("Appearance", exact=True).click()

@@ -18,7 +18,7 @@ from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
 from tests.support import scenes
-from tests.support.browser import Visit
+from tests.support.browser import Visit, press
 from tests.support.web import ingested, records, running_web, store_frame, web_settings
 
 WAIT_MS = 30_000
@@ -86,7 +86,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             for _ in range(7):
                 await timeline.press("Shift+ArrowLeft")
             await expect(timeline).to_have_attribute("aria-valuetext", re.compile(": 2 people and stretches$"))
-            await timeline.press("Enter")
+            await press(timeline)
             await expect(field("last")).to_have_value("own")
             await expect(field("from")).to_be_visible()
             await expect(state).to_contain_text("2 shown", timeout=WAIT_MS)
@@ -125,7 +125,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await expect(page.locator("#timeline-unit")).to_contain_text("not the single frames")
             await expect(page.locator("#timeline-says")).to_contain_text(" in this time; the highest bar stands for")
             await expect(page.locator("#timeline-says")).to_contain_text("people and stretches")
-            await entries.nth(1).get_by_role("link").press("Enter")
+            await press(entries.nth(1).get_by_role("link"))
             title = page.locator("#title")
             await expect(title).to_contain_text("camera-1")
             await expect(page.locator("#faces")).to_contain_text("Person 1: looks happy")
@@ -140,7 +140,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await expect(page).to_have_url(f"{base}/history/{visits[2].event_id}{FILTER}")
             await expect(page.locator("#frame image")).to_have_attribute("href", f"/api/v1/frames/{kept}.jpg")
             boxes = page.get_by_role("button", name="Boxes")
-            await boxes.press("Enter")
+            await press(boxes)
             await expect(boxes).to_have_attribute("aria-pressed", "false")
             await expect(page.locator("#frame .boxes")).to_have_attribute("visibility", "hidden")
             await page.set_viewport_size({"width": 360, "height": 800})
@@ -158,7 +158,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await erase(engine, Scope(item_id=visits[3].event_id), "tester")
             await page.reload()
             await expect(state).to_contain_text("This detection is not there. It was erased")
-            await page.get_by_role("link", name="Back to the history").press("Enter")
+            await press(page.get_by_role("link", name="Back to the history"))
             await expect(page).to_have_url(f"{base}/history{FILTER}")
             await expect(state).to_contain_text("11 shown", timeout=WAIT_MS)
             assert visit.foreign == []
@@ -182,7 +182,7 @@ async def test_from_an_episode_to_all_of_its_frames(
             page = await browser.new_page(viewport={"width": 360, "height": 800})
             await page.goto(f"{base}/history?last=1h")
             await page.locator("#list li").filter(has_text="Person 1").get_by_role("link").click()
-            await page.get_by_role("link", name="All frames of this stretch").press("Enter")
+            await press(page.get_by_role("link", name="All frames of this stretch"))
             await expect(page.locator("#state")).to_contain_text("2 shown", timeout=WAIT_MS)
             await expect(page.get_by_text("Only frames of one person and stretch.")).to_be_visible()
             # Through them, and back to them.
@@ -195,7 +195,7 @@ async def test_from_an_episode_to_all_of_its_frames(
             assert await page.evaluate("document.documentElement.scrollWidth") == 360
             await page.get_by_role("link", name="Back to the history").click()
             await expect(page.locator("#state")).to_contain_text("2 shown", timeout=WAIT_MS)
-            await page.get_by_role("button", name="Frames of everybody").press("Enter")
+            await press(page.get_by_role("button", name="Frames of everybody"))
             await expect(page.locator("#state")).to_contain_text("3 shown", timeout=WAIT_MS)
             await page.close()
 

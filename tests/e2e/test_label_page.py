@@ -20,7 +20,7 @@ from shared.messages import Region
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import page_of
+from tests.support.browser import page_of, press
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, store, store_frame, web_settings
 
@@ -238,7 +238,7 @@ async def test_faces_are_chosen_by_device_session_and_time_in_the_address(
         face, note, which = page.locator("#face"), page.locator("#face-note"), page.locator("#which-title")
         chosen = page.get_by_role("form", name="Which faces")
         await expect(which).to_have_text("Which faces: all")
-        await which.press("Enter")
+        await press(which)
         await chosen.get_by_label("Device").select_option("camera-2")
         await expect(which).to_have_text("Which faces: those that fit the filter")
         await expect(face).to_have_attribute("src", re.compile("|".join(frames_of)))
@@ -322,7 +322,7 @@ async def test_votes_are_counted_on_and_agreement_is_asked_for_when_it_is_opened
         await page.keyboard.press("6")
         await expect(progress.locator("dd").first).to_have_text("4")
         assert asked("progress") == 3
-        await page.locator("#agreement summary").press("Enter")
+        await press(page.locator("#agreement summary"))
         await expect(page.locator("#agreement-text")).to_contain_text("No face has two votes yet.")
         assert asked("agreement") == 1
         assert visit.complaints == []

@@ -18,7 +18,7 @@ from tests.conftest import Mosquitto
 from tests.integration.test_web_control import settled
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import Device, visiting
+from tests.support.browser import Device, press, visiting
 from tests.support.web import records, running_web, web_settings
 
 MAX_FIRST_LOAD_BYTES = 200_000
@@ -181,7 +181,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         await expect(note).to_be_hidden()
         async with httpx.AsyncClient(base_url=base) as api:
             await settled(api)
-        await tile.get_by_role("button", name="Pause camera").press("Enter")
+        await press(tile.get_by_role("button", name="Pause camera"))
         await wished(True)
         await answer("paused", "dashboard")
         await expect(note).to_contain_text("The camera is off until it is resumed here")
@@ -190,7 +190,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         await expect(tile.get_by_role("img", name="Camera picture of camera-1")).to_be_hidden()
         await answer("paused", "device and dashboard")
         await expect(note).to_contain_text("until it is resumed there, by emotion-edge resume, and here.")
-        await tile.get_by_role("button", name="Resume camera").press("Enter")
+        await press(tile.get_by_role("button", name="Resume camera"))
         await wished(False)
         await answer("paused", "device")
         await expect(note).to_contain_text("until it is resumed there, by emotion-edge resume.")

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, expect
 from services.web.examples import contents
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, THEMES, wrong_with
-from tests.support.browser import Visit
+from tests.support.browser import Visit, press
 from tests.support.web import records, running_web, web_settings
 
 pytestmark = pytest.mark.timeout(300)
@@ -45,7 +45,7 @@ async def test_each_body_and_answer_has_its_example_in_every_theme_and_on_a_phon
         # Collapsed, and opened by keyboard.
         label = examples.filter(has_text="POST /api/v1/labels").first
         await expect(label.locator("pre")).to_be_hidden()
-        await label.locator("summary").press("Enter")
+        await press(label.locator("summary"))
         await expect(label.locator("pre")).to_be_visible()
         await expect(label.locator("pre")).to_contain_text('"label": "happy"')
 

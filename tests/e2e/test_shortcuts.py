@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
-from tests.support.browser import Device, page_of
+from tests.support.browser import Device, page_of, press
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(300)
 
 async def switch(page: Page, state: str) -> None:
     """By keyboard, as whoever needs it does."""
-    await page.get_by_text("Appearance", exact=True).press("Enter")
-    await page.get_by_role("switch", name="Keys as shortcuts").press("Space")
+    await press(page.get_by_text("Appearance", exact=True))
+    await press(page.get_by_role("switch", name="Keys as shortcuts"), "Space")
     await expect(page.locator("html")).to_have_attribute("data-keys", state)
     await page.keyboard.press("Escape")
     await expect(page.get_by_text("Appearance", exact=True)).to_be_focused()
@@ -53,7 +53,7 @@ async def test_single_keys_are_switched_off_and_on_for_every_page(
             await expect(page.locator("#choices kbd").first).to_be_hidden()
             for key in ("4", "?", "z"):
                 await page.locator("h1").press(key)
-            await page.get_by_role("button", name="Sad").press("Space")  # which presses what has the focus, then
+            await press(page.get_by_role("button", name="Sad"), "Space")  # which presses what has the focus, then
             await expect(last).to_contain_text("You said: Sad. The model:")
             await expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
             await expect(page.locator("#progress dd").first).to_have_text("1")
@@ -62,7 +62,7 @@ async def test_single_keys_are_switched_off_and_on_for_every_page(
             markers = page.locator("#markers li")
             await expect(page.get_by_role("img", name="Person 1").locator(".run-happy")).not_to_have_count(0)
             await page.locator("body").press("m")
-            await page.get_by_role("button", name="Mark this moment").press("Enter")
+            await press(page.get_by_role("button", name="Mark this moment"))
             await expect(markers).to_have_count(1)
 
             await page.goto(f"{base}/?device=camera-1")

@@ -16,7 +16,7 @@ from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import Device, page_of
+from tests.support.browser import Device, page_of, press
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
@@ -49,7 +49,7 @@ async def test_a_session_is_started_marked_reviewed_and_ended(
         await page.get_by_label("Condition", exact=True).fill("video call")
         await expect(page.get_by_label("camera-1")).to_be_checked()  # the only one there is
         await page.screenshot(path=tmp_path / "sessions.png", full_page=True)
-        await page.get_by_role("button", name="Start now").press("Enter")
+        await press(page.get_by_role("button", name="Start now"))
         await expect(page.get_by_role("heading", name="Session of P07")).to_be_visible()
         await expect(page.locator("#state")).to_have_text("Running")
         await expect(page.locator("#line-note")).to_contain_text("No face was read in this time")
@@ -59,7 +59,7 @@ async def test_a_session_is_started_marked_reviewed_and_ended(
         await expect(page.get_by_label("What was noticed at")).to_have_value("I was confused here")
         await page.get_by_label("Free text").fill("Calm at first.")
         await expect(page.locator("#notes-state")).to_have_text("Saved")
-        await page.get_by_role("button", name="Stop session").press("Enter")
+        await press(page.get_by_role("button", name="Stop session"))
         await expect(page.locator("#state")).to_have_text("Ended")
         # What was recorded before belongs to it once it began earlier.
         async with engine.begin() as connection:
@@ -87,18 +87,18 @@ async def test_a_session_is_started_marked_reviewed_and_ended(
         await expect(looks).to_contain_text("Looks sad")
         await expect(page.locator("#moment-title")).to_contain_text("after the start")
         await page.get_by_label("What you noticed").fill("I was lost here")
-        await page.get_by_role("button", name="Mark this moment").press("Enter")
+        await press(page.get_by_role("button", name="Mark this moment"))
         await expect(markers).to_have_count(2)
         await expect(bar.locator(".tick")).to_have_count(2)
         await page.screenshot(path=tmp_path / "session.png", full_page=True)
         async with page.expect_download() as download:
             await page.get_by_role("link", name="All faces as CSV").click()
         assert (await download.value).suggested_filename.endswith("-faces.csv")
-        await page.get_by_role("button", name="Delete the marker at").first.press("Enter")
+        await press(page.get_by_role("button", name="Delete the marker at").first)
         await expect(markers).to_have_count(1)
         await expect(page.get_by_label("Free text")).to_have_value("Calm at first.")
         await page.get_by_label("Yes, delete the record").check()
-        await page.get_by_role("button", name="Delete", exact=True).press("Enter")
+        await press(page.get_by_role("button", name="Delete", exact=True))
         await expect(page.get_by_text("No session yet.")).to_be_visible()
         assert visit.complaints == []
         assert visit.foreign == []
@@ -154,7 +154,7 @@ async def test_what_was_typed_when_the_login_ended_is_offered_again_after_the_ne
         await page.get_by_label("Free text").fill("Calm at first.\nThen not.")
         await expect(page.locator("#notes-state")).to_contain_text("Not saved. You are logged out. Log in again")
         await page.get_by_label("What was noticed at").fill("I laughed here")
-        await page.get_by_label("What was noticed at").press("Enter")
+        await press(page.get_by_label("What was noticed at"))
         await page.get_by_label("What you noticed").fill("I was lost here")
         address = page.url
         await again.click()
@@ -221,24 +221,24 @@ async def test_sessions_are_filtered_by_an_address_and_downloaded_as_one_table(
         await expect(page.locator("#conditions option")).to_have_count(2)
         wanted = page.get_by_role("form", name="Filter")
         await wanted.get_by_label("Condition").fill("video call")
-        await wanted.get_by_role("button", name="Show").press("Enter")
+        await press(wanted.get_by_role("button", name="Show"))
         await expect(page).to_have_url(f"{base}/sessions?condition=video+call")
         await expect(found).to_have_count(2)
         await expect(wanted.get_by_label("Condition")).to_have_value("video call")
         async with page.expect_download() as waiting:
-            await page.get_by_role("link", name="All faces of these sessions as one CSV").press("Enter")
+            await press(page.get_by_role("link", name="All faces of these sessions as one CSV"))
         table = pd.read_csv(await (await waiting.value).path())
         assert set(table["condition"]) == {"video call"}
         assert set(table["participant"]) == {"P01", "P02"}
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
         await wanted.get_by_label("Participant").fill("P09")
-        await wanted.get_by_role("button", name="Show").press("Enter")
+        await press(wanted.get_by_role("button", name="Show"))
         await expect(page.get_by_text("No session fits.")).to_be_visible()
         assert visit.complaints == []
         await wanted.get_by_label("Participant").fill("Anna Smith")
-        await wanted.get_by_role("button", name="Show").press("Enter")
+        await press(wanted.get_by_role("button", name="Show"))
         await expect(page.get_by_role("alert")).to_contain_text("expected a code such as P07")
-        await wanted.get_by_role("link", name="Show all").press("Enter")
+        await press(wanted.get_by_role("link", name="Show all"))
         await expect(found).to_have_count(3)
 
 
@@ -272,7 +272,7 @@ async def test_a_session_is_corrected_on_its_page_and_says_what_keeps_a_device_f
 
         await heard("camera-1 (paused by the device itself; it records nothing until it is resumed)")
         await page.get_by_label("Participant’s code").fill("P07")
-        await page.get_by_role("button", name="Start now").press("Enter")
+        await press(page.get_by_role("button", name="Start now"))
         remarks = page.locator("#in-the-way")
         await expect(remarks).to_contain_text("camera-1: paused by the device itself")
         await tell("capture", paused_by=None)
@@ -283,32 +283,32 @@ async def test_a_session_is_corrected_on_its_page_and_says_what_keeps_a_device_f
         form = page.locator("#correct")
         save = form.get_by_role("button", name="Save the corrections")
         await expect(form.get_by_label("camera-1")).to_be_checked()
-        await save.press("Enter")
+        await press(save)
         await expect(page.locator("#corrected")).to_have_text("Nothing was changed.")
         code = form.get_by_label("Participant’s code")
         await code.fill("Ada Lovelace")
-        await save.press("Enter")
+        await press(save)
         problem = form.get_by_role("alert")
         await expect(problem).to_contain_text("expected a code such as P07")
         await code.fill("P08")
         await form.get_by_label("camera-1").uncheck()
-        await save.press("Enter")
+        await press(save)
         await expect(problem).to_have_text("Choose at least one device.")
         await form.get_by_label("camera-1").check()
         await form.get_by_label("Condition").fill("alone")
         await form.get_by_label("End").fill("2020-01-01T00:00:00")
-        await save.press("Enter")
+        await press(save)
         await expect(problem).to_contain_text("a session ends after it started")
         local = "moment => new Date(moment - new Date().getTimezoneOffset() * 60e3).toISOString().slice(0, 19)"
         await form.get_by_label("Start").fill(await page.evaluate(local, BEGIN.timestamp() * 1000))
         await form.get_by_label("End").fill(await page.evaluate(local, (BEGIN.timestamp() + 60) * 1000))
-        await save.press("Enter")
+        await press(save)
         await expect(page.locator("#corrected")).to_have_text("Saved.")
         await expect(page.get_by_role("heading", name="Session of P08")).to_be_visible()
         await expect(page.locator("#facts")).to_contain_text("alone")
         await expect(page.locator("#state")).to_have_text("Ended")
         await form.get_by_label("End").fill("")
-        await save.press("Enter")
+        await press(save)
         await expect(page.locator("#state")).to_have_text("Running")
         assert [text for text in visit.complaints if "422" not in text] == []
     async with engine.connect() as connection:

@@ -12,7 +12,7 @@ from shared.messages import Live
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.support import scenes
-from tests.support.browser import Device, visiting
+from tests.support.browser import Device, press, visiting
 from tests.support.web import running_web, web_settings
 
 IDLE_DEVICES = 16
@@ -40,7 +40,7 @@ async def test_a_wall_opens_one_device_large_with_boxes_from_data_and_leads_back
             await expect(tile.get_by_role("img")).to_be_visible()
             await expect(tile.locator(".timeline")).to_be_hidden()
         async with page.expect_request("**/api/v1/live?*large=camera-2*"):
-            await second.get_by_role("link", name="camera-2").press("Enter")
+            await press(second.get_by_role("link", name="camera-2"))
         await expect(page).to_have_url(f"{base}/?device=camera-2")
         await expect(first).to_be_hidden()
         await expect(second.locator(".timeline")).to_be_visible()
@@ -48,12 +48,12 @@ async def test_a_wall_opens_one_device_large_with_boxes_from_data_and_leads_back
         await expect(boxes).to_have_count(2)
         await expect(second.locator("svg.overlay text").first).to_have_text("Looks happy 80%")
         toggle = second.get_by_role("button", name="Boxes and words")
-        await toggle.press("Enter")
+        await press(toggle)
         await expect(boxes).to_have_count(0)
         await page.reload()
         await expect(second.locator(".faces li").first).to_contain_text("Looks happy")
         await expect(toggle).to_have_attribute("aria-pressed", "false")
-        await toggle.press("Enter")
+        await press(toggle)
         await expect(boxes).to_have_count(2)
         await page.keyboard.press("f")
         await page.wait_for_function("document.fullscreenElement?.dataset.part === 'figure'")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright, expect
 
 from shared.messages import Desired, Live, Problem, decode, encode_ack
 from shared.mqtt import MqttLink
@@ -37,6 +37,12 @@ async def chromium(*flags: str) -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+async def press(what: Locator, key: Literal["Enter", "Space"] = "Enter") -> None:
+    """Press a key on something once it takes keys: unlike a click, Playwright's `press` doesn't wait for that."""
+    await expect(what).to_be_enabled()
+    await what.press(key)
 
 
 class Visit:

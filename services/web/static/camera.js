@@ -18,9 +18,14 @@ const REASONS = {
   NotReadableError: "Another program uses the camera. Close it, then start again.",
 };
 
+const NOT_AGREED = "Stopped, for not everybody agrees.";
+
 const byId = (id) => document.getElementById(id);
 const video = byId("video");
 const canvas = document.createElement("canvas");
+let names = []; // the devices whose capture waits for a browser
+let unlisted = "Looking for devices that wait for a browser’s camera…"; // why they are not known
+let starting = false;
 let stream = null;
 let sent = 0;
 let refused = 0;
@@ -28,37 +33,48 @@ let ended = ""; // why the camera is off, until its person does something
 
 const wait = (ms) => new Promise((done) => setTimeout(done, Math.max(0, ms)));
 
-/** The devices whose capture waits for a browser. */
 async function listDevices() {
-  let words = "";
-  let names = [];
   try {
     const { items } = await ask("GET", "/api/v1/devices");
     names = items.filter((item) => item.statuses.capture?.values.source === "browser" && item.statuses.capture.state !== "offline").map((item) => item.device);
+    unlisted = "";
   } catch (error) {
-    words = `${error.message} This page tries again by itself.`;
+    unlisted = `${error.message} This page tries again by itself.`;
   }
+  show();
+}
+
+/** What keeps the camera from being started, or nothing. */
+function obstacle() {
+  if (unlisted) return unlisted;
+  if (!names.length) return "No device waits for a browser’s camera. Start one: emotion-edge demo --source browser, or capture with EMOTION_SOURCE=browser.";
+  if (!window.isSecureContext) return "Browsers give the camera to safe addresses only: open this page by https, or on the machine itself as http://localhost.";
+  return "";
+}
+
+function show() {
+  if (stream || starting) return;
   const select = byId("device");
   if ([...select.options].map((option) => option.value).join() !== names.join()) select.replaceChildren(...names.map((name) => new Option(name, name)));
-  if (!stream && !words && !names.length) words = "No device waits for a browser’s camera. Start one: emotion-edge demo --source browser, or capture with EMOTION_SOURCE=browser.";
-  if (!stream && !words && !window.isSecureContext) words = "Browsers give the camera to safe addresses only: open this page by https, or on the machine itself as http://localhost.";
-  if (!stream) say(byId("camera-state"), words || ended || (byId("agree").checked ? "Ready." : "Agree first, then start."));
-  byId("start").disabled = Boolean(words) || !names.length || !byId("agree").checked || !window.isSecureContext;
+  const agreed = byId("agree").checked;
+  say(byId("camera-state"), obstacle() || ended || (agreed ? "Ready." : "Agree first, then start."));
+  byId("start").disabled = Boolean(obstacle()) || !agreed;
 }
 
 async function start() {
   byId("start").disabled = true;
+  starting = true;
   ended = "";
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: MAX_WIDTH }, facingMode: "user" }, audio: false });
+    video.srcObject = stream;
+    await video.play();
+    starting = false;
   } catch (error) {
-    ended = REASONS[error.name] ?? `The camera cannot be used: ${error.message}`;
-    say(byId("camera-state"), ended);
-    byId("start").disabled = false;
-    return;
+    starting = false;
+    return stop(REASONS[error.name] ?? `The camera cannot be used: ${error.message}`);
   }
-  video.srcObject = stream;
-  await video.play();
+  if (!byId("agree").checked) return stop(NOT_AGREED); // it was taken back while the browser asked
   byId("start").hidden = true;
   byId("stop").hidden = false;
   byId("device").disabled = true;
@@ -107,16 +123,15 @@ function stop(words) {
   video.srcObject = null;
   byId("stop").hidden = true;
   byId("start").hidden = false;
-  byId("start").disabled = false;
   byId("device").disabled = false;
   ended = words;
-  say(byId("camera-state"), ended);
+  show();
 }
 
 byId("agree").addEventListener("change", () => {
   ended = "";
-  if (!byId("agree").checked && stream) stop("Stopped, for not everybody agrees.");
-  listDevices();
+  if (stream && !byId("agree").checked) stop(NOT_AGREED);
+  else show();
 });
 byId("start").addEventListener("click", start);
 byId("stop").addEventListener("click", () => {
