@@ -6,8 +6,7 @@ import { formDraft } from "./drafts.js";
 import { fillDevices } from "./filter-form.js";
 import { fillSessions } from "./session-choice.js";
 import { inWords, number, shown } from "./summary.js";
-import { EMOTIONS } from "./timeline.js";
-import { label } from "./words.js";
+import { EMOTIONS, label } from "./words.js";
 
 const WAIT_MS = 400;
 const SHARES = ["min_agreement", "min_confidence", "max_confidence", "pseudo_min_confidence"];

@@ -10,22 +10,12 @@ import { LabelPicture } from "./label-picture.js";
 import { loggedOut } from "./logged-out.js";
 import { fillSessions } from "./session-choice.js";
 import { shortcut } from "./shortcuts.js";
-import { certainty } from "./words.js";
 import { same, Votes } from "./votes.js";
+import { adjective, certainty, EMOTIONS } from "./words.js";
 
-const CHOICES = [
-  // key, label, word, drawing; the emotions in FER2013's order
-  ["1", "angry", "Angry", "angry"],
-  ["2", "disgust", "Disgusted", "disgust"],
-  ["3", "fear", "Afraid", "fear"],
-  ["4", "happy", "Happy", "happy"],
-  ["5", "sad", "Sad", "sad"],
-  ["6", "surprise", "Surprised", "surprise"],
-  ["7", "neutral", "Neutral", "neutral"],
-  ["8", "unknown", "Unknown", "unsure"],
-  ["9", "not_a_face", "Not a face", "off"],
-];
-const WORDS = Object.fromEntries(CHOICES.map(([, label, word]) => [label, word]));
+const DRAWINGS = { unknown: "unsure", not_a_face: "off" }; // an emotion's drawing has its name
+const CHOICES = [...EMOTIONS, "unknown", "not_a_face"].map((name, place) => [String(place + 1), name, adjective(name), DRAWINGS[name] ?? name]); // key, label, word, drawing
+const WORDS = Object.fromEntries(CHOICES.map(([, name, word]) => [name, word]));
 const AHEAD = 8; // faces fetched before they are needed
 const MAX_SKIPPED = 100;
 const NAME = "emotion-edge labeller";

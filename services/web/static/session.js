@@ -7,10 +7,8 @@ import { onSubmit } from "./forms.js";
 import { toField } from "./history-filter.js";
 import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
 import { shortcut } from "./shortcuts.js";
-import { EMOTIONS } from "./timeline.js";
-import { dateAndTime, duration, timeOfDay } from "./words.js";
+import { dateAndTime, duration, EMOTIONS, looksLike, timeOfDay } from "./words.js";
 
-const LOOKS = { angry: "Looks angry", disgust: "Looks disgusted", fear: "Looks afraid", happy: "Looks happy", sad: "Looks sad", surprise: "Looks surprised", neutral: "Looks neutral", unsure: "Not sure" };
 const REFRESH_MS = 10_000; // while it runs
 const SAVE_AFTER_MS = 1000;
 const PICTURE_AFTER_MS = 150;
@@ -100,10 +98,10 @@ function showLine() {
       const found = runs(one);
       bar.setAttribute("aria-label", `${person(one, several)}: ${found.length} stretches; the table below says how long each look lasted.`);
       for (const run of found) {
-        const piece = make("span", `run run-${run.looks}`, LOOKS[run.looks]);
+        const piece = make("span", `run run-${run.looks}`, looksLike(run.looks));
         piece.style.left = `${(run.from / steps) * 100}%`;
         piece.style.width = `${((run.to - run.from) / steps) * 100}%`;
-        piece.title = `${LOOKS[run.looks]}, ${timeOfDay(fromMs() + run.from * line.step_s * 1000)}`;
+        piece.title = `${looksLike(run.looks)}, ${timeOfDay(fromMs() + run.from * line.step_s * 1000)}`;
         piece.dataset.share = (run.to - run.from) / steps;
         bar.append(piece);
       }
@@ -120,7 +118,7 @@ function showLine() {
   part("legend").replaceChildren(
     ...[...EMOTIONS, "unsure"].filter((looks) => seen.has(looks)).map((looks) => {
       const item = make("li");
-      item.append(make("span", `swatch swatch-${looks}`), make("span", "", LOOKS[looks]));
+      item.append(make("span", `swatch swatch-${looks}`), make("span", "", looksLike(looks)));
       return item;
     }),
   );
@@ -140,7 +138,7 @@ function fitWords() {
 
 function showTable(several) {
   const looks = [...EMOTIONS, "unsure"];
-  part("table-head").replaceChildren(...["Person", ...looks.map((each) => LOOKS[each])].map((text) => {
+  part("table-head").replaceChildren(...["Person", ...looks.map((each) => looksLike(each))].map((text) => {
     const cell = make("th", "", text);
     cell.scope = "col";
     return cell;
@@ -186,7 +184,7 @@ function showMoment() {
     const looks = stretch.looks ?? "unsure";
     const item = make("li");
     const text = make("div");
-    text.append(make("p", "who", person(one, several)), make("p", "headline", LOOKS[looks]), make("p", "", stretch.looks ? `about ${Math.floor(stretch.confidence * 20) * 5}% in the mean` : "no expression was clear enough"));
+    text.append(make("p", "who", person(one, several)), make("p", "headline", looksLike(looks)), make("p", "", stretch.looks ? `about ${Math.floor(stretch.confidence * 20) * 5}% in the mean` : "no expression was clear enough"));
     item.append(icon(looks), text);
     here.push(item);
   }

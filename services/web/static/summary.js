@@ -1,8 +1,7 @@
 // Counts of a choice of faces: bars with numbers, splits, what was left out, and warnings.
 
 import { icon, make } from "./dom.js";
-import { EMOTIONS } from "./timeline.js";
-import { label } from "./words.js";
+import { EMOTIONS, label } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT_OUT = {

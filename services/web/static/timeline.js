@@ -1,9 +1,8 @@
 // Probabilities over the last minutes, one small chart a person; where a person is not seen, "no face".
 
 import { lineSample, make, say } from "./dom.js";
-import { adjective } from "./words.js";
+import { adjective, EMOTIONS } from "./words.js";
 
-export const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 const DASHES = { angry: [], disgust: [2, 3], fear: [8, 3], happy: [], sad: [6, 3, 2, 3], surprise: [4, 4], neutral: [1, 3] };
 const KEEP_S = 180;
 const SHORT_S = 60; // shown until the page has been open for longer

@@ -17,8 +17,14 @@ export const momentInZone = (value) => (typeof value === "string" && MOMENT.test
 
 const adjectives = JSON.parse(document.body.dataset.adjectives);
 
+/** In FER2013's order. */
+export const EMOTIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+
 /** "Afraid" for fear: how a face looks. What is no emotion ("not_a_face") is as `label` has it. */
 export const adjective = (name) => label(adjectives[name] ?? name);
+
+/** "Looks afraid" for fear, "Not sure" for none. */
+export const looksLike = (name) => (name === "unsure" ? "Not sure" : `Looks ${adjective(name).toLowerCase()}`);
 
 /** "2 s", "5 min", "3 h", "4 days". */
 export function duration(seconds) {
