@@ -54,6 +54,15 @@ def settings(mqtt_settings: MqttSettings, database_settings: DatabaseSettings, e
     return web_settings(mqtt_settings, database_settings)
 
 
+async def stop_clock(page: Page) -> None:
+    """Have the page's clock stand still until it is moved, however slow this machine is.
+
+    It is behind the server's, so that a vote just after midnight is one of the page's today, too.
+    """
+    await page.clock.install(time=NOW - timedelta(hours=2))
+    await page.clock.pause_at(NOW - timedelta(hours=1))
+
+
 async def labels(engine: AsyncEngine) -> list[str]:
     async with engine.connect() as connection:
         return list(await connection.scalars(select(votes.c.label).order_by(votes.c.voted_at)))
@@ -295,8 +304,7 @@ async def test_votes_are_counted_on_and_agreement_is_asked_for_when_it_is_opened
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:
     async with running_web(settings) as base, page_of(browser, base, "/label") as (page, visit):
-        await page.clock.install(time=NOW)
-        await page.clock.pause_at(NOW + timedelta(seconds=1))  # a minute that passes has all counted anew
+        await stop_clock(page)  # a minute that passes has all counted anew
         await begin(page)
         progress = page.locator("#progress")
 
@@ -360,7 +368,7 @@ async def test_a_picture_that_fails_is_tried_again_with_growing_waits(
         await route.fulfill(status=503, json={"title": "The database is not reached"})
 
     async with running_web(settings) as base, page_of(browser, base, "/label") as (page, visit):
-        await page.clock.install()
+        await stop_clock(page)
         await page.route(PICTURES, unavailable)
         await begin(page)
         trouble = page.locator("#trouble")
@@ -378,7 +386,7 @@ async def test_a_picture_that_fails_is_tried_again_with_growing_waits(
         assert set(asked) == first  # the same picture, not one after the other
         assert len(asked) == 8  # four times, and each time why
         assert len([url for url in visit.requests if "/labels/queue" in url]) == 1
-        await page.unroute(PICTURES)
+        await page.unroute_all(behavior="wait")
         await page.clock.fast_forward(10_000)
         await expect(page.locator("#face")).to_be_visible()
         await expect(trouble).to_be_hidden()

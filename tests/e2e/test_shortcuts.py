@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 from sqlalchemy import insert
@@ -64,6 +65,8 @@ async def test_single_keys_are_switched_off_and_on_for_every_page(
             await page.locator("body").press("m")
             await press(page.get_by_role("button", name="Mark this moment"))
             await expect(markers).to_have_count(1)
+            async with httpx.AsyncClient(base_url=base) as api:
+                assert len((await api.get(f"/api/v1/sessions/{session}/markers")).json()["items"]) == 1
 
             await page.goto(f"{base}/?device=camera-1")
             await expect(page.locator(".faces li").first).to_contain_text("Looks happy")

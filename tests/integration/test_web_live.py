@@ -114,13 +114,17 @@ async def test_devices_are_asked_for_previews_while_somebody_looks_and_else_left
     wishes: asyncio.Queue[Desired] = asyncio.Queue()
     edge = MqttLink(mqtt_settings)
     edge.subscribe(topics.desired("a"), lambda t, p: wishes.put_nowait(decode(Desired, t, p)), qos=1)
+    of_another: asyncio.Queue[Desired] = asyncio.Queue()
+    edge.subscribe(topics.desired("b"), lambda t, p: of_another.put_nowait(decode(Desired, t, p)), qos=1)
     async with connected(edge):
         await edge.publish(topics.desired("a"), Desired(device="a", paused=True).to_json(), qos=1, retain=True)
         assert (await wishes.get()).watch_until is None
-        await edge.publish(topics.status("a", "capture"), scenes.status("a", "capture").to_json(), qos=1, retain=True)
+        for name in ("a", "b"):
+            status = scenes.status(name, "capture").to_json()
+            await edge.publish(topics.status(name, "capture"), status, qos=1, retain=True)
         async with running_web(web_settings(mqtt_settings, watch_lease_s=3.0)) as base:
-            async with watching(base, "?previews=false") as events:
-                await events.until("status")
+            async with watching(base, "?previews=false"), watching(base, "?device=b"):
+                assert (await of_another.get()).watch_until is not None  # in one go with all whose time had come
                 assert wishes.empty()
             async with watching(base):
                 first = await wishes.get()
@@ -130,7 +134,7 @@ async def test_devices_are_asked_for_previews_while_somebody_looks_and_else_left
             assert first.watch_until < second.watch_until
             assert (first.paused, second.paused) == (True, True)
             async with httpx.AsyncClient(base_url=base) as client:
-                (item,) = (await client.get("/api/v1/devices")).json()["items"]
+                item, _ = (await client.get("/api/v1/devices")).json()["items"]
             assert item["desired"]["paused"] is True
 
 
