@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from shared.settings import DatabaseSettings, MqttSettings
 from shared.wording import ADJECTIVES
 from tests.conftest import Mosquitto
 from tests.integration.test_web_control import settled
+from tests.integration.test_web_live import watching
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import Device, press, visiting
@@ -332,6 +333,55 @@ async def test_without_the_chart_package_the_page_says_so_and_works(
         await expect(visit.page.locator(".faces li").first).to_contain_text("Looks happy")
         await expect(visit.page.locator(".timeline")).to_be_hidden()
         assert visit.complaints == []
+
+
+async def test_who_is_one_viewer_too_many_is_told_why_and_let_in_when_there_is_room(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    async with running_web(web_settings(mqtt_settings, max_viewers=1)) as base:
+        page = await browser.new_page()
+        await page.clock.install()
+        async with watching(base) as other:
+            await other.until("heartbeat")
+            await page.goto(base)
+            await expect(page.locator("#connection")).to_have_text("No live data, trying again")
+            await expect(page.locator("#empty-title")).to_have_text("Too many viewers")
+            await expect(page.locator("#empty-text")).to_have_text(
+                "1 live streams are open already. Close pages that are not needed, or raise EMOTION_MAX_VIEWERS. "
+                "This page tries again by itself."
+            )
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        # Its own first waits are shorter than a second; the service asks for ten.
+        await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=4))
+        await page.wait_for_timeout(500)  # what must not happen can only be waited for
+        assert [url for url in asked if "/api/v1/live" in url] == []
+        await page.clock.fast_forward(20_000)
+        await page.clock.resume()
+        await expect(page.locator("#connection")).to_have_text("Connected")
+        await expect(page.locator("#empty-title")).to_have_text("No device yet")
+        await page.close()
+
+
+async def test_who_has_too_many_pages_open_is_told_whose_they_are(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    settings = web_settings(mqtt_settings, database_settings, login="required", max_viewers_each=1)
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        await add_person(engine, "ada", "researcher")
+        async with running_web(settings) as base:
+            context = await browser.new_context()
+            await context.request.post(f"{base}/api/v1/login", data={"name": "ada", "password": PASSWORD})
+            first, second = await context.new_page(), await context.new_page()
+            await first.goto(base)
+            await expect(first.locator("#connection")).to_have_text("Connected")
+            await second.goto(base)
+            await expect(second.locator("#empty-title")).to_have_text("Too many live streams of one person")
+            await expect(second.locator("#empty-text")).to_contain_text("counting those of all your browsers and keys.")
+            await expect(second.locator("#announce")).to_contain_text("Too many live streams of one person: 1 that you")
+            await first.close()
+            await expect(second.locator("#connection")).to_have_text("Connected")
+            await context.close()
 
 
 SET_HIDDEN = """(hidden) => {

@@ -4,11 +4,19 @@
 const LOGIN_NEEDED = "urn:emotion-edge:problem:login-needed";
 
 export class Problem extends Error {
-  constructor(status, document) {
+  constructor(status, document, retryAfterS = 0) {
     super([document.title && `${document.title}:`, document.detail, document.next_step].filter(Boolean).join(" "));
     this.status = status;
     this.document = document;
+    this.retryAfterS = retryAfterS;
   }
+}
+
+const told = (answer) => answer.json().catch(() => ({ title: `Answer ${answer.status}`, detail: "It cannot be read.", next_step: "Try again." }));
+
+/** What an answer that is not ok says; its Retry-After is 0 where it names no number of seconds. */
+export async function problemOf(answer) {
+  return new Problem(answer.status, await told(answer), Number(answer.headers.get("Retry-After")) || 0);
 }
 
 /** The JSON that answers; a body makes it a change. Throws a Problem, also where the service is not reached. */
@@ -24,14 +32,16 @@ export async function ask(method, path, body) {
   } catch {
     throw new Problem(0, { title: "The web service is not reached", detail: "Nothing was changed.", next_step: "Check the network, then try again." });
   }
-  const told = await answer.json().catch(() => ({ title: `Answer ${answer.status}`, detail: "It cannot be read.", next_step: "Try again." }));
-  if (answer.status === 401 && told.type === LOGIN_NEEDED) {
+  if (answer.ok) {
+    document.getElementById("logged-out")?.remove(); // somebody logged in beside this page
+    return told(answer);
+  }
+  const problem = await problemOf(answer);
+  if (problem.status === 401 && problem.document.type === LOGIN_NEEDED) {
     // Fetched when it is needed: the page that logs in has to be there at once.
     (await import("./logged-out.js")).loggedOut();
     // What the service says of tokens is for programs.
     throw new Problem(401, { detail: "You are logged out.", next_step: "Log in again to go on." });
   }
-  if (!answer.ok) throw new Problem(answer.status, told);
-  document.getElementById("logged-out")?.remove(); // somebody logged in beside this page
-  return told;
+  throw problem;
 }

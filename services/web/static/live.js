@@ -17,6 +17,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const devices = new Map();
 const rows = new Rows(byId("rows"), byId("records-counts"));
 let connection = "connecting";
+let refused = null; // why no stream is to be had
 let broker = null;
 let paused = false;
 let resting = 0;
@@ -76,8 +77,9 @@ const on = {
 
 const stream = new Stream(
   (kind, data) => on[kind](data),
-  (state) => {
+  (state, problem = null) => {
     connection = state;
+    refused = problem;
     showConnection();
   },
   { wall: true, previews: true, large: opened ?? undefined },
@@ -91,9 +93,17 @@ const NOTICES = {
   none: ["No device yet", "A device appears here by itself as soon as its capture and classifier are started and reach the broker."],
 };
 
+/** Title and text of what is told where the devices are. */
+function words(notice) {
+  if (notice !== "refused") return NOTICES[notice];
+  const { title, detail, next_step: next } = refused.document;
+  return [title, `${detail} ${next} This page tries again by itself.`];
+}
+
 function showConnection() {
-  const trouble = connection === "lost" ? "lost" : connection === "connecting" ? "connecting" : broker?.connected ? null : "broker";
+  const trouble = refused ? "refused" : connection === "lost" ? "lost" : connection === "connecting" ? "connecting" : broker?.connected ? null : "broker";
   if (trouble === "lost") chip(byId("connection"), "bad", "attention", "Connection lost, reconnecting");
+  else if (trouble === "refused") chip(byId("connection"), "bad", "attention", "No live data, trying again");
   else if (trouble === "broker") chip(byId("connection"), "bad", "attention", "Broker not reached");
   else if (trouble === "connecting") chip(byId("connection"), "wait", "unsure", "Connecting");
   else chip(byId("connection"), "good", "good", "Connected");
@@ -101,8 +111,9 @@ function showConnection() {
   byId("empty").hidden = notice === null;
   if (opened && notice === "gone") byId("back").hidden = false;
   if (notice) {
-    say(byId("empty-title"), NOTICES[notice][0]);
-    say(byId("empty-text"), NOTICES[notice][1] + (notice === "broker" && broker ? ` Not reached since ${timeOfDay(broker.since)}.` : ""));
+    const [title, text] = words(notice);
+    say(byId("empty-title"), title);
+    say(byId("empty-text"), text + (notice === "broker" && broker ? ` Not reached since ${timeOfDay(broker.since)}.` : ""));
   }
 }
 
@@ -121,7 +132,7 @@ function everySecond() {
 let announced = "";
 function announce() {
   if (paused || document.hidden) return;
-  const text = connection === "open" ? [...devices.values()].map((each) => each.summary()).join(" ") : byId("connection").textContent;
+  const text = connection === "open" ? [...devices.values()].map((each) => each.summary()).join(" ") : refused?.message ?? byId("connection").textContent;
   if (text === announced) return;
   announced = text;
   say(byId("announce"), text);
@@ -143,9 +154,9 @@ byId("pause").addEventListener("click", () => {
 });
 document.addEventListener("visibilitychange", () => {
   clearTimeout(resting);
+  lookedAt(); // before it wakes, so that it is opened once
   if (document.hidden) resting = setTimeout(() => stream.rest(), REST_AFTER_MS);
   else stream.wake();
-  lookedAt();
   render();
 });
 
