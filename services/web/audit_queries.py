@@ -50,5 +50,18 @@ async def newest_erasures(connection: AsyncConnection) -> list[ErasureEntry]:
     return [_erasure(dict(row._mapping)) for row in rows]
 
 
+async def erasures_after(connection: AsyncConnection, number: int | None) -> list[tuple[int, str | None]]:
+    """Number and device (None: every device, or one item or session) of those after `number`, oldest first.
+
+    Of the newest alone where `number` is None.
+    """
+    statement = select(erasures.c.id, erasures.c.device)
+    if number is None:
+        statement = statement.order_by(erasures.c.id.desc()).limit(1)
+    else:
+        statement = statement.where(erasures.c.id > number).order_by(erasures.c.id)
+    return [(row.id, row.device) for row in await connection.execute(statement)]
+
+
 def _erasure(row: dict[str, Any]) -> ErasureEntry:
     return ErasureEntry.model_validate({**row, "from": row["captured_from"], "to": row["captured_to"]})

@@ -19,7 +19,6 @@ log = logs.get(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 10
 _TOTAL_TIMEOUT_S: Final = 15.0
-_PROBE_EVERY_S: Final = 10.0
 _QUERY_CANCELED: Final = "57014"
 _UNDEFINED_TABLE: Final = "42P01"
 
@@ -99,16 +98,6 @@ class Database:
                 await write(connection, entries)
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise _explained(error) from error
-
-    async def watch(self) -> None:
-        """Ask now and then, so that readiness tells the truth while nobody queries."""
-        while True:
-            try:
-                async with self.reading() as connection:
-                    await connection.execute(text("SELECT 1"))
-            except DatabaseUnavailable:
-                pass  # told by `reading`, once for each new reason
-            await asyncio.sleep(_PROBE_EVERY_S)
 
     def _failed(self, error: DatabaseUnavailable) -> None:
         if self.last_error != str(error):

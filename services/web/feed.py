@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from services.web.clocks import clock_skew_s
-from services.web.hub import PREVIEW, Event, Hub, Kind, TooManyDevices, TooManyKept
+from services.web.hub import LIVE, PREVIEW, Event, Hub, Kind, TooManyDevices, TooManyKept
 from services.web.wording import detection_words, live_words
 from shared import logs
 from shared.errors import BadMessage, BadPicture
@@ -17,6 +17,9 @@ from shared.mqtt import MqttLink
 from shared.topics import Topic, Topics
 
 log = logs.get(__name__)
+
+_CAPTURE: Final = "status/capture"
+"""The key under which the status of a device's capture is kept."""
 
 
 def _dump(value: object) -> str:
@@ -49,6 +52,7 @@ class Feed:
         self._messages = metrics.counter("messages", "Messages from the broker, by kind.", ["kind"])
         self._bad = metrics.counter("bad_messages", "Messages that did not keep the contract, by kind.", ["kind"])
         self._told: dict[tuple[str, str], str] = {}
+        self._paused: set[str] = set()
         self._handlers: dict[str, Callable[[Topic, str, bytes], None]] = {
             "live": self._live,
             "preview": self._preview,
@@ -110,11 +114,18 @@ class Feed:
         data = live.model_dump(mode="json", by_alias=True)
         for face, item in zip(live.faces, data["faces"], strict=True):
             item["words"] = live_words(face).model_dump()
-        self._pass_on("live", topic, data, keep="live")
+        if live.device in self._paused:  # a frame from before that was still on its way
+            self._pass_on("live", topic, data)
+            return
+        received_at = self._now()
+        self._pass_on("live", topic, data, keep=LIVE, received_at=received_at)
+        self._hub.remember(live, received_at)
 
     def _status(self, topic: Topic, name: str, payload: bytes) -> None:
         key = f"status/{topic.rest}"
         if not payload:  # an empty retained message deletes it
+            if key == _CAPTURE:
+                self._paused.discard(topic.device)
             self._hub.forget(topic.device, key)
             return
         status = decode(Status, name, payload)
@@ -127,6 +138,15 @@ class Feed:
         before = json.loads(last.data) if last is not None else None
         data["clock_skew_s"] = clock_skew_s(status.at, received_at, before)
         self._pass_on("status", topic, data, keep=key, received_at=received_at)
+        if key == _CAPTURE:
+            self._heard_capture(status)
+
+    def _heard_capture(self, status: Status) -> None:
+        if status.state != "paused":
+            self._paused.discard(status.device)
+            return
+        self._paused.add(status.device)
+        self._hub.forget_readings(status.device)  # who pauses a camera wants no face to stay
 
     def _detection(self, topic: Topic, name: str, payload: bytes) -> None:
         detection = decode(Detection, name, payload)

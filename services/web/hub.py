@@ -9,11 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Literal
 
+from services.web.recent import Recent
+from shared.messages import Live
 from shared.slots import Newest
 
-Kind = Literal["broker", "status", "live", "preview", "detection", "stored"]
+Kind = Literal["broker", "status", "recent", "live", "preview", "detection", "stored"]
 
 QUEUE_SIZE: Final = 256
 """Events that wait for one viewer: some five seconds of one busy device."""
@@ -30,6 +33,8 @@ _WALL_EVERY_S: Final[dict[Kind, float]] = {"live": 0.5, "preview": 0.8 / WALL_FP
 
 PREVIEW: Final = "preview"
 """The key under which a device's newest preview is kept."""
+LIVE: Final = "live"
+"""The key under which a device's newest live state is kept."""
 
 
 class TooManyDevices(Exception):
@@ -63,6 +68,7 @@ class _Device:
     kept: dict[str, Event] = field(default_factory=dict)
     picture: Picture | None = None
     pictures: int = 0
+    recent: Recent = field(default_factory=Recent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class View:
         device: only this one's events.
         previews: pictures too.
         wall: of each device but `large`, pictures and live states come now and then only.
-        large: the one that is seen large on a wall.
+        large: the one that is seen large on a wall; of it the last minutes come first.
     """
 
     device: str | None = None
@@ -84,6 +90,10 @@ class View:
     def sees_all_of(self, device: str) -> bool:
         """Whether every picture of this device is wanted."""
         return not self.wall or device == self.large
+
+    def sees_recent_of(self, device: str) -> bool:
+        """Whether this device's last minutes are wanted: where they are drawn and somebody looks."""
+        return self.previews and device == self.large and self.device in (None, device)
 
 
 class Subscription:
@@ -104,6 +114,8 @@ class Subscription:
         """Whether this viewer asked for such events."""
         if event.kind == "preview" and not self.view.previews:
             return False
+        if event.kind == "recent":
+            return event.device is not None and self.view.sees_recent_of(event.device)
         return self.view.device is None or event.device is None or event.device == self.view.device
 
     def is_due(self, event: Event, now: float) -> bool:
@@ -217,6 +229,32 @@ class Hub:
         if not known.kept:
             del self._devices[device]
 
+    def remember(self, live: Live, received_at: datetime) -> None:
+        """Keep a live state among the last minutes of its device; see `Recent`.
+
+        Raises:
+            TooManyDevices: as `publish`.
+        """
+        self._device(live.device).recent.add(self._clock(), received_at, live)
+
+    def drop_old_readings(self) -> None:
+        """Let go of readings that no timeline shows any more."""
+        for known in self._devices.values():
+            known.recent.drop_old(self._clock())
+
+    def forget_readings(self, device: str) -> None:
+        """Remember nothing that was read of a device until now."""
+        known = self._devices.get(device)
+        if known is not None:
+            known.recent.forget()
+            known.kept.pop(LIVE, None)
+
+    def erase_readings(self, device: str | None) -> None:
+        """As `forget_readings`, of one device or (None) all; pages that show the last minutes let go of them, too."""
+        for name in self.devices if device is None else self.devices & {device}:
+            self.forget_readings(name)
+            self.publish(_recent(name, "[]"))
+
     def put_picture(self, device: str, jpeg: bytes) -> int:
         """Keep a device's newest preview; returns its number.
 
@@ -248,7 +286,10 @@ class Hub:
         """A viewer for as long as the block lasts; see `View`."""
         subscription = Subscription(View(device, previews, wall, large), self._queue_size)
         subscription.begin_with(self._general.values())
-        for known in self._devices.values():
+        for name, known in self._devices.items():
+            readings = known.recent.text(self._clock()) if subscription.view.sees_recent_of(name) else None
+            if readings is not None:
+                subscription.begin_with([_recent(name, readings)])
             subscription.begin_with(known.kept.values())
         if self._closed:
             subscription.put(None)
@@ -289,6 +330,10 @@ class Hub:
                 raise TooManyDevices(name)
             known = self._devices[name] = _Device()
         return known
+
+
+def _recent(device: str, readings: str) -> Event:
+    return Event("recent", device, f'{{"device":"{device}","readings":{readings}}}')
 
 
 def _drop_picture(known: _Device) -> None:

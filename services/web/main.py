@@ -18,6 +18,7 @@ from services.web.datasets.previewing import Previewer
 from services.web.eraser import Eraser
 from services.web.face_pictures import FacePictures
 from services.web.feed import Feed
+from services.web.forgetting import forget_erased, forget_old
 from services.web.gate import Gate, Identify, anybody, anybody_here
 from services.web.hub import Hub
 from services.web.lease import WatchLease
@@ -147,6 +148,7 @@ async def run(settings: WebSettings) -> None:
             tasks.create_task(link.run(), name="web broker")
             tasks.create_task(lease.run(), name="web watch lease")
             tasks.create_task(trail.run(), name="web audit trail")
+            tasks.create_task(forget_old(hub), name="web old readings")
             if eraser is not None:
                 tasks.create_task(eraser.run(), name="web erasing")
             if database is not None:
@@ -155,7 +157,7 @@ async def run(settings: WebSettings) -> None:
                         database, passwords, given=settings.first_password, file=settings.first_password_file
                     )
                     tasks.create_task(first, name="web first administrator")
-                tasks.create_task(database.watch(), name="web database probe")
+                tasks.create_task(forget_erased(database, hub), name="web erased")
             if jobs is not None:
                 tasks.create_task(jobs.run(), name="web datasets")
             # Open streams never end by themselves; closing the hub ends them before the server waits for them.

@@ -2,16 +2,17 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
 from playwright.async_api import Browser, expect
 
 import services.web.app
-from shared.messages import Problem
+from shared.messages import Live, Problem
 from shared.settings import DatabaseSettings, MqttSettings
 from shared.wording import ADJECTIVES
 from tests.conftest import Mosquitto
@@ -20,6 +21,7 @@ from tests.integration.test_web_live import watching
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import Device, press, visiting
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, web_settings
 
 MAX_FIRST_LOAD_BYTES = 200_000
@@ -335,6 +337,75 @@ async def test_without_the_chart_package_the_page_says_so_and_works(
         assert visit.complaints == []
 
 
+async def remembered(base: str, fits: Callable[[list[Any]], bool]) -> None:
+    """Wait until what the service remembers of camera-1 fits."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            async with watching(base, "?wall=true&large=camera-1") as events:
+                if fits((await events.until("recent"))["readings"]):
+                    return
+
+
+def seen(*persons: int) -> Callable[[int], Live]:
+    """What a device sees from now on."""
+    return lambda number: scenes.live("camera-1", *(scenes.live_face(person) for person in persons), number=number)
+
+
+async def test_the_timeline_is_there_at_once_after_a_reload_and_back_in_the_tab(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    device = Device(mqtt_settings)
+    device.scene = seen(1, 2)
+    async with running_web(web_settings(mqtt_settings)) as base, device.playing():
+        await remembered(base, lambda readings: len(readings) > 10)
+        device.scene = seen()
+        await remembered(base, lambda readings: readings[-1][1] == [])
+        # Nobody is before the camera any more: what is drawn is what was before the page was opened.
+        page = await browser.new_page()
+        await page.clock.install()
+        await page.goto(f"{base}/?device=camera-1")
+        tile = page.get_by_role("article", name="camera-1")
+        for again in (False, True):
+            if again:
+                await page.reload()
+            await expect(tile.locator(".faces")).to_have_text("No face in the picture")
+            await expect(tile.locator(".chart h4")).to_have_text(["Person 1", "Person 2"])
+            await expect(tile.locator("[data-part=no-charts]")).to_be_hidden()
+            # Two seconds of a minute are drawn as a line, not as a point.
+            assert await tile.locator(".chart canvas").first.evaluate(COLUMNS_OF_LINES) > 10
+        await page.evaluate(SET_HIDDEN, True)
+        async with page.expect_event("requestfailed", lambda request: "/api/v1/live" in request.url):
+            await page.clock.fast_forward(61_000)  # it lets its stream go
+        device.scene = seen(3)
+        await remembered(base, lambda readings: any(face[0] == 3 for _, faces in readings for face in faces))
+        device.scene = seen()
+        await remembered(base, lambda readings: readings[-1][1] == [])
+        await expect(tile.locator(".chart h4")).to_have_count(2)
+        await page.evaluate(SET_HIDDEN, False)
+        await expect(tile.locator(".chart h4")).to_have_text(["Person 1", "Person 2", "Person 3"])
+        await page.close()
+
+
+async def test_what_was_before_a_pause_is_not_shown_to_who_opens_the_page(
+    browser: Browser, mqtt_settings: MqttSettings
+) -> None:
+    device = Device(mqtt_settings)
+    async with running_web(web_settings(mqtt_settings)) as base, device.linked(), visiting(browser, base) as visit:
+        tile = visit.page.get_by_role("article", name="camera-1")
+        await device.status("capture")
+        await device.link.publish(device.topics.live(device.name), device.scene(1).to_json(), qos=1)
+        await expect(tile.locator(".chart")).to_have_count(2)
+        await visit.page.reload()
+        await expect(tile.locator(".chart")).to_have_count(2)
+        await device.status("capture", "paused")
+        await expect(tile.locator("[data-part=recording]")).to_have_text("Not recording, paused")
+        await visit.page.reload()
+        await expect(tile.locator("[data-part=recording]")).to_have_text("Not recording, paused")
+        await expect(tile.locator("[data-part=no-charts]")).to_have_text("No face was read in this time.")
+        await expect(tile.locator(".chart")).to_have_count(0)
+        assert visit.complaints == []
+
+
 async def test_who_is_one_viewer_too_many_is_told_why_and_let_in_when_there_is_room(
     browser: Browser, mqtt_settings: MqttSettings
 ) -> None:
@@ -383,6 +454,18 @@ async def test_who_has_too_many_pages_open_is_told_whose_they_are(
             await expect(second.locator("#connection")).to_have_text("Connected")
             await context.close()
 
+
+# How many columns of a chart hold a pixel of a strong colour, as lines are and axes and words are not.
+COLUMNS_OF_LINES = """(canvas) => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const columns = new Set();
+  for (let i = 0; i < data.length; i += 4) {
+    const colour = [data[i], data[i + 1], data[i + 2]];
+    if (data[i + 3] > 200 && Math.max(...colour) - Math.min(...colour) > 60) columns.add((i / 4) % width);
+  }
+  return columns.size;
+}"""
 
 SET_HIDDEN = """(hidden) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });

@@ -8,10 +8,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import services.web.forgetting
 from shared.db import audit
+from shared.db.erasure import erase
+from shared.db.places import Scope
 from shared.db.retention import RetentionSettings, run_pass
+from shared.mqtt import MqttLink
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
+from tests.integration.test_web_live import connected, watching
 from tests.support import scenes
 from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
 
@@ -188,3 +193,46 @@ async def test_retention_shows_what_the_database_knows(
         assert (known["in_force"]["days"], datetime.fromisoformat(known["in_force"]["at"])) == (days, NOW)
         assert known["last"]["days"] == {"frames_days": 30}
         assert datetime.fromisoformat(known["oldest_detection"]) == NOW
+
+
+@pytest.mark.parametrize("by", ["a page", "the command line"])
+async def test_live_readings_that_are_remembered_go_with_what_is_erased(
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+) -> None:
+    monkeypatch.setattr(services.web.forgetting, "LOOK_EVERY_S", 0.05)
+    topics = mqtt_settings.topics
+    async with (
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        connected(MqttLink(mqtt_settings)) as edge,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+        watching(base, "?wall=true&large=camera-1") as looks,
+    ):
+        for device in ("camera-1", "camera-2"):
+            status = scenes.status(device, "capture").to_json()
+            await edge.publish(topics.status(device, "capture"), status, qos=1, retain=True)
+            await edge.publish(topics.live(device), scenes.live(device, scenes.live_face()).to_json(), qos=1)
+        while (await looks.until("live"))["device"] != "camera-2":
+            pass
+        for device in ("camera-1", "camera-2"):
+            async with watching(base, f"?wall=true&large={device}") as events:
+                recent = await events.until("recent")
+                assert (recent["device"], len(recent["readings"])) == (device, 1)
+        now = datetime.now(UTC)
+        if by == "a page":
+            wish = {"device": "camera-1", "to": now.isoformat(), "confirm": "erase"}
+            assert (await client.post("/api/v1/erasures", json=wish)).status_code == 202
+        else:
+            await erase(engine, Scope("camera-1", end=now), "somebody")
+        assert await looks.until("recent") == {"device": "camera-1", "readings": []}
+        for device, left in (("camera-1", []), ("camera-2", ["recent", "live"])):
+            async with watching(base, f"?wall=true&device={device}&large={device}") as events:
+                kinds = []
+                while (kind := (await events.next())[0]) != "status":
+                    kinds.append(kind)
+                if left:
+                    kinds.append((await events.next())[0])
+            assert [kind for kind in kinds if kind not in ("heartbeat", "broker")] == left

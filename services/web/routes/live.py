@@ -28,6 +28,11 @@ _DESCRIPTION: Final = """Server-sent events, as they happen:
 - `broker` `{connected, since}`: whether this service reaches its broker
 - `status`: a device's service told how it is (the Status message, `received_at`, and `clock_skew_s`: seconds that the
   device's clock is ahead of this machine's, less than 0 behind, null where not known yet)
+- `recent` `{device, readings}`: the last three minutes of the device that is `large`, before all else of it. A reading
+  is `[at, faces]`: when it came, in seconds since 1970 by this machine's clock, and of each face `[track_id, angry,
+  disgust, fear, happy, sad, surprise, neutral]`. At most five readings a second, one where no face was seen. It takes
+  the place of all that the reader had of that device; it comes again, empty, when something of it is erased. Nothing
+  from before a pause or a start of this service is in it
 - `live`: the scene after one frame (the Live message, `received_at`, and `words` for each face)
 - `preview` `{device, n, frame_number, drawn, received_at}`: a new picture is at
   `/api/v1/devices/{device}/preview.jpg?n=…`; `drawn`: whether boxes and words are in it
@@ -51,7 +56,11 @@ class LiveQuery(BaseModel):
         description="for many devices at once: two live states and one picture a second of each, and pictures without "
         "boxes and words, which the reader draws from the live state",
     )
-    large: DeviceName | None = Field(default=None, description="on a wall: the device of which everything is sent")
+    large: DeviceName | None = Field(
+        default=None,
+        description="on a wall: the device of which everything is sent, its last three minutes first (not without "
+        "`previews`)",
+    )
 
 
 class _Watched(EventSourceResponse):

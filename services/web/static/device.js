@@ -6,7 +6,7 @@ import { drawProblems, pausedWords, problemsOf, stateChip } from "./health.js";
 import { Overlay } from "./overlay.js";
 import { mayChangeDevices } from "./rights.js";
 import { Timeline } from "./timeline.js";
-import { certainty, duration, label, reading } from "./words.js";
+import { certainty, duration, EMOTIONS, label, reading } from "./words.js";
 
 const STALE_S = 2;
 const PICTURE_GONE_S = 10;
@@ -82,7 +82,12 @@ export class Device {
     this.#live = live;
     this.#overlay.live(live);
     if (live.faces.length) this.#faceAt = Date.parse(live.received_at);
-    this.timeline.add(Date.parse(live.received_at) / 1000, live.faces);
+    this.timeline.add(Date.parse(live.received_at) / 1000, live.faces.map((face) => [face.track_id, ...EMOTIONS.map((emotion) => face.emotion[emotion])]));
+  }
+
+  /** The last minutes, as the service remembers them. */
+  recent(recent) {
+    this.timeline.begin(recent.readings);
   }
 
   /** Load a picture; while one is on its way only the newest after it is remembered. */

@@ -68,6 +68,10 @@ function open(name) {
 const on = {
   broker: (data) => { broker = data; showConnection(); },
   status: (data) => device(data.device).status(data),
+  recent: (data) => {
+    device(data.device).recent(data);
+    if (!paused && !document.hidden) device(data.device).drawTimeline(stream.now());
+  },
   live: (data) => device(data.device).live(data),
   preview: (data) => { if (!paused && !document.hidden) device(data.device).picture(data); },
   detection: (data) => { if (!opened || data.device === opened) rows.add(data); },

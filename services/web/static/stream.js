@@ -5,7 +5,7 @@ import { problemOf } from "./api.js";
 
 const SILENT_MS = 12_000; // heartbeats come every 5 s; silence longer than this is a dead connection
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
-const KINDS = new Set(["heartbeat", "broker", "status", "live", "preview", "detection", "stored"]);
+const KINDS = new Set(["heartbeat", "broker", "status", "recent", "live", "preview", "detection", "stored"]);
 
 export class Stream {
   #connection = null; // what ends it; null while there is none

@@ -5,7 +5,7 @@ import { adjective, EMOTIONS } from "./words.js";
 
 const DASHES = { angry: [], disgust: [2, 3], fear: [8, 3], happy: [], sad: [6, 3, 2, 3], surprise: [4, 4], neutral: [1, 3] };
 const KEEP_S = 180;
-const SHORT_S = 60; // shown until the page has been open for longer
+const SHORT_S = 60; // shown until more than this is known
 const SAMPLE_S = 0.2;
 const GAP_S = 2;
 const MAX_CHARTS = 3;
@@ -32,19 +32,28 @@ export class Timeline {
     new ResizeObserver(() => this.#resize()).observe(parts.charts);
   }
 
-  /** Take the faces of one frame; `at` in seconds. */
-  add(at, faces) {
+  /** Begin anew with what the service remembers: [at, faces] as `add` takes them, oldest first. */
+  begin(readings) {
+    this.#people.clear();
+    this.#blind = [];
+    this.#opened = null;
+    this.#lastFrame = null;
+    for (const [at, faces] of readings) this.add(at, faces, 0);
+  }
+
+  /** Take the faces of one frame, each [track_id, ...the seven probabilities]; `at` in seconds. */
+  add(at, faces, apart = SAMPLE_S) {
     if (!this.available) return;
     this.#opened ??= at;
     if (this.#lastFrame !== null && at - this.#lastFrame > GAP_S) this.#blind.push([this.#lastFrame, at]);
     this.#lastFrame = at;
-    for (const face of faces) {
-      let person = this.#people.get(face.track_id);
-      if (!person) this.#people.set(face.track_id, (person = { times: [], values: EMOTIONS.map(() => []) }));
+    for (const [id, ...values] of faces) {
+      let person = this.#people.get(id);
+      if (!person) this.#people.set(id, (person = { times: [], values: EMOTIONS.map(() => []) }));
       const last = person.times.at(-1);
-      if (last !== undefined && at - last < SAMPLE_S) continue;
+      if (last !== undefined && at - last < apart) continue;
       if (last !== undefined && at - last > GAP_S) this.#push(person, last + 0.01, EMOTIONS.map(() => null));
-      this.#push(person, at, EMOTIONS.map((emotion) => face.emotion[emotion]));
+      this.#push(person, at, values);
     }
   }
 

@@ -91,6 +91,37 @@ async def test_an_empty_retained_status_forgets_the_device() -> None:
     assert scene.hub.devices == frozenset()
 
 
+async def recent(scene: Scene) -> list[Any]:
+    """What somebody who begins to look at the device is told of its last minutes."""
+    with scene.hub.subscribe(large="a") as viewer:
+        scene.hub.close()
+        while (event := await viewer.next()) is not None:
+            if event.kind == "recent":
+                found: list[Any] = json.loads(event.data)["readings"]
+                return found
+    return []
+
+
+async def test_live_states_are_remembered_with_the_time_they_came_but_nothing_from_before_a_pause() -> None:
+    scene = Scene()
+    capture, face = TOPICS.status("a", "capture"), scenes.live("a", scenes.live_face(5)).to_json()
+    scene.feed.handle(TOPICS.live("a"), face)
+    ((at, faces),) = await recent(scene)
+    assert (at, faces[0][0]) == (NOW.timestamp(), 5)
+    scene.feed.handle(capture, scenes.status("a", "capture", "paused").to_json())
+    scene.feed.handle(TOPICS.live("a"), face)  # was on its way
+    assert await recent(scene) == []
+    assert set(scene.hub.latest("a")) == {"status/capture"}
+    scene.feed.handle(capture, scenes.status("a", "capture").to_json())
+    assert await recent(scene) == []
+    scene.feed.handle(TOPICS.live("a"), face)
+    assert len(await recent(scene)) == 1
+    scene.feed.handle(capture, scenes.status("a", "capture", "paused").to_json())
+    scene.feed.handle(capture, b"")  # its retained status is taken back
+    scene.feed.handle(TOPICS.live("a"), face)
+    assert len(await recent(scene)) == 1
+
+
 async def test_a_wish_is_handed_on_as_it_stands_on_the_wire() -> None:
     scene = Scene()
     raw = {**json.loads(Desired(device="a", paused=True).to_json()), "new": 1}

@@ -1,13 +1,18 @@
 """Fan-out: order kept, only the oldest lost and counted, newcomers told the latest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.web.hub import MAX_KEPT, Event, Hub, Subscription, TooManyDevices, TooManyKept
+from services.web.hub import LIVE, MAX_KEPT, Event, Hub, Subscription, TooManyDevices, TooManyKept
+from services.web.recent import KEPT_S
+from tests.support import scenes
 
 
 def numbered(number: int, device: str = "a") -> Event:
@@ -184,3 +189,90 @@ async def test_a_wall_gets_all_of_the_large_device_and_now_and_then_something_of
 async def _all(subscription: Subscription) -> AsyncIterator[Event]:
     while (event := await subscription.next()) is not None:
         yield event
+
+
+def read(hub: Hub, device: str) -> None:
+    """A live state of a device comes: passed on, kept and remembered, as the feed does it."""
+    hub.publish(Event("live", device, ""), keep=LIVE)
+    hub.remember(scenes.live(device, scenes.live_face()), datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+
+async def told(hub: Hub, large: str | None = None, then: Callable[[], None] = lambda: None, **view: Any) -> list[Event]:
+    """What a newcomer is told, and what `then` makes follow."""
+    with hub.subscribe(large=large, **view) as viewer:
+        then()
+        hub.close()
+        return [event async for event in _all(viewer)]
+
+
+def kinds(events: list[Event]) -> list[tuple[str, str | None]]:
+    return [(event.kind, event.device) for event in events]
+
+
+async def test_who_looks_at_a_device_large_is_told_its_last_minutes_first_and_of_no_other() -> None:
+    hub = Hub()
+    for device in ("a", "b"):
+        read(hub, device)
+    events = await told(hub, "b", lambda: read(hub, "b"), wall=True)
+    assert kinds(events) == [("live", "a"), ("recent", "b"), ("live", "b"), ("live", "b")]
+    recent = json.loads(events[1].data)
+    assert recent["device"] == "b"
+    assert [[face[0] for face in faces] for _, faces in recent["readings"]] == [[1]]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {},
+        {"wall": True},
+        {"wall": True, "large": "unknown"},
+        {"wall": True, "large": "a", "previews": False},  # a page that nobody looks at
+        {"device": "a"},
+        {"device": "b", "large": "a"},
+    ],
+)
+async def test_who_draws_no_timeline_is_told_no_last_minutes(view: dict[str, Any]) -> None:
+    hub = Hub()
+    read(hub, "a")
+    assert "recent" not in dict(kinds(await told(hub, then=lambda: hub.erase_readings("a"), **view)))
+
+
+async def test_a_device_that_has_been_silent_for_longer_than_a_timeline_has_no_last_minutes() -> None:
+    now = 0.0
+    hub = Hub(clock=lambda: now)
+    read(hub, "a")
+    now = KEPT_S + 1
+    assert kinds(await told(hub, "a")) == [("live", "a")]
+
+
+async def test_nothing_older_than_a_timeline_is_held() -> None:
+    now = 0.0
+    hub = Hub(clock=lambda: now)
+    read(hub, "a")
+    now = KEPT_S + 1
+    hub.drop_old_readings()
+    now = 0.0  # at which it would be told if it were there
+    assert kinds(await told(hub, "a")) == [("live", "a")]
+
+
+async def test_what_is_forgotten_is_told_to_no_newcomer() -> None:
+    hub = Hub()
+    for device in ("a", "b"):
+        hub.publish(Event("status", device, ""), keep="status/capture")
+        read(hub, device)
+    hub.forget_readings("a")
+    hub.forget_readings("unknown")
+    assert hub.devices == {"a", "b"}
+    assert kinds(await told(hub, "a", device="a")) == [("status", "a")]
+    assert kinds(await told(hub, "b", device="b")) == [("recent", "b"), ("status", "b"), ("live", "b")]
+
+
+@pytest.mark.parametrize(("erased", "left"), [("a", "b"), ("b", ""), (None, "")])
+async def test_what_is_erased_is_taken_from_those_who_look_too(erased: str | None, left: str) -> None:
+    hub = Hub()
+    for device in ("a", "b"):
+        read(hub, device)
+    events = await told(hub, "b", lambda: hub.erase_readings(erased))
+    emptied = [event.data for event in events if event.kind == "recent"][1:]
+    assert emptied == ([] if left else ['{"device":"b","readings":[]}'])
+    assert dict(kinds(await told(hub, "b"))).get("recent", "") == left
