@@ -1,4 +1,5 @@
-"""Every page in every theme, filled with what it is there to show: nothing that axe complains of, and room on a phone.
+"""Every page in every theme, filled with what it is there to show: nothing that axe complains of, no id given twice,
+and room on a phone.
 
 A page that is added to PAGES has to be looked at here, full; one that stays empty fails.
 """
@@ -34,6 +35,10 @@ RUN_AXE: Final = """async (rules) => {
 }"""
 THEMES: Final = {"calm": 7.0, "soft": 4.5, "dark": 7.0}
 """The least contrast of text in each."""
+SAME_IDS: Final = """() => {
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  return [...new Set(ids.filter((id, i) => ids.indexOf(id) !== i))];
+}"""
 WIDTHS: Final = (1280, 360)
 ROW_PX: Final = 64
 """The most that the header may take, closed."""
@@ -243,7 +248,7 @@ def looks_at(world: Filled) -> list[tuple[str, str, str, Callable[[Opened], Awai
     ]
 
 
-async def test_axe_finds_nothing_on_any_filled_page_in_any_theme_and_a_phone_has_room(
+async def test_axe_finds_nothing_on_any_filled_page_in_any_theme_ids_differ_and_a_phone_has_room(
     browser: Browser,
     mqtt_settings: MqttSettings,
     database_settings: DatabaseSettings,
@@ -275,6 +280,9 @@ async def test_axe_finds_nothing_on_any_filled_page_in_any_theme_and_a_phone_has
             await page.goto(base + address)
             await fill(Opened(page, world))
             await expect(page.locator("main [aria-busy=true]")).to_have_count(0)
+            # axe looks at those alone that ARIA refers to; labels, links and scripts find the first of two as well.
+            if same := await page.evaluate(SAME_IDS):
+                wrong[f"{address} by {name or 'nobody'}, {fill.__name__}"] = [f"ids given twice: {same}"]
             for width in WIDTHS:
                 await page.set_viewport_size({"width": width, "height": 900})
                 for theme, least in THEMES.items():

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from services.web.examples import contents
 from shared.settings import DatabaseSettings, MqttSettings
-from tests.e2e.test_every_page import RULES, THEMES, wrong_with
+from tests.e2e.test_every_page import RULES, SAME_IDS, THEMES, wrong_with
 from tests.support.browser import Visit, press
 from tests.support.web import records, running_web, web_settings
 
@@ -37,6 +37,8 @@ async def test_each_body_and_answer_has_its_example_in_every_theme_and_on_a_phon
             assert match, summary
             shown[f"{match[3]} {(match[1] or match[2]).lower()}"] = json.loads(text)
         assert shown == {name: content["example"] for name, content in found.items()}
+
+        assert await page.evaluate(SAME_IDS) == []
 
         link = await page.get_by_role("link", name="/api/v1/openapi.json").bounding_box()
         assert link is not None
