@@ -40,6 +40,15 @@ function device(name) {
   return found;
 }
 
+const looked = () => !paused && !document.hidden;
+const ask = () => stream.ask({ large: large() ?? undefined, previews: looked() });
+
+/** Devices come one after the other at first, and a page that is left is hidden first: ask once, not for each, or not. */
+function askSoon() {
+  clearTimeout(asking);
+  asking = setTimeout(ask, ASK_AFTER_MS);
+}
+
 /** Which devices are shown, and how; and what the stream is asked for. */
 function arrange() {
   const one = large();
@@ -51,9 +60,7 @@ function arrange() {
   }
   byId("devices").classList.toggle("wall", one === null);
   byId("back").hidden = opened === null || devices.size < 2;
-  // Devices come one after the other at first; the stream is opened anew once, not for each.
-  clearTimeout(asking);
-  asking = setTimeout(() => stream.ask({ large: large() ?? undefined }), ASK_AFTER_MS);
+  askSoon();
   document.title = `${opened ?? "Live"} · Emotion at the Edge`;
 }
 
@@ -70,10 +77,10 @@ const on = {
   status: (data) => device(data.device).status(data),
   recent: (data) => {
     device(data.device).recent(data);
-    if (!paused && !document.hidden) device(data.device).drawTimeline(stream.now());
+    if (looked()) device(data.device).drawTimeline(stream.now());
   },
   live: (data) => device(data.device).live(data),
-  preview: (data) => { if (!paused && !document.hidden) device(data.device).picture(data); },
+  preview: (data) => { if (looked()) device(data.device).picture(data); },
   detection: (data) => { if (!opened || data.device === opened) rows.add(data); },
   stored: (data) => rows.stored(data.ids),
   heartbeat: () => {},
@@ -122,20 +129,20 @@ function showConnection() {
 }
 
 function render() {
-  if (paused || document.hidden) return;
+  if (!looked()) return;
   for (const each of devices.values()) each.render(stream.now());
   showConnection();
 }
 
 function everySecond() {
-  if (paused || document.hidden) return;
+  if (!looked()) return;
   rows.flush();
   for (const each of devices.values()) each.drawTimeline(stream.now());
 }
 
 let announced = "";
 function announce() {
-  if (paused || document.hidden) return;
+  if (!looked()) return;
   const text = connection === "open" ? [...devices.values()].map((each) => each.summary()).join(" ") : refused?.message ?? byId("connection").textContent;
   if (text === announced) return;
   announced = text;
@@ -143,9 +150,8 @@ function announce() {
 }
 
 function lookedAt() {
-  const looked = !paused && !document.hidden;
-  stream.ask({ previews: looked });
-  if (!looked) for (const each of devices.values()) each.still();
+  askSoon();
+  if (!looked()) for (const each of devices.values()) each.still();
 }
 
 byId("pause").addEventListener("click", () => {
@@ -158,9 +164,12 @@ byId("pause").addEventListener("click", () => {
 });
 document.addEventListener("visibilitychange", () => {
   clearTimeout(resting);
-  lookedAt(); // before it wakes, so that it is opened once
+  lookedAt();
   if (document.hidden) resting = setTimeout(() => stream.rest(), REST_AFTER_MS);
-  else stream.wake();
+  else {
+    ask(); // before it wakes, so that it is opened once
+    stream.wake();
+  }
   render();
 });
 
