@@ -20,7 +20,7 @@ from shared.messages import Region
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import page_of, press
+from tests.support.browser import page_of, press, stop_clock
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, store, store_frame, web_settings
 
@@ -52,15 +52,6 @@ async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngi
 @pytest.fixture
 def settings(mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine) -> WebSettings:
     return web_settings(mqtt_settings, database_settings)
-
-
-async def stop_clock(page: Page) -> None:
-    """Have the page's clock stand still until it is moved, however slow this machine is.
-
-    It is behind the server's, so that a vote just after midnight is one of the page's today, too.
-    """
-    await page.clock.install(time=NOW - timedelta(hours=2))
-    await page.clock.pause_at(NOW - timedelta(hours=1))
 
 
 async def labels(engine: AsyncEngine) -> list[str]:

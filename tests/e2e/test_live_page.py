@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from tests.integration.test_web_control import settled
 from tests.integration.test_web_live import watching
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import Device, press, visiting
+from tests.support.browser import Device, press, stop_clock, visiting
 from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, web_settings
 
@@ -411,7 +411,7 @@ async def test_who_is_one_viewer_too_many_is_told_why_and_let_in_when_there_is_r
 ) -> None:
     async with running_web(web_settings(mqtt_settings, max_viewers=1)) as base:
         page = await browser.new_page()
-        await page.clock.install()
+        await stop_clock(page)
         async with watching(base) as other:
             await other.until("heartbeat")
             await page.goto(base)
@@ -423,8 +423,7 @@ async def test_who_is_one_viewer_too_many_is_told_why_and_let_in_when_there_is_r
             )
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        # Its own first waits are shorter than a second; the service asks for ten.
-        await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=4))
+        await page.clock.fast_forward(4000)  # its own first wait is half a second; the service asks for ten
         await page.wait_for_timeout(500)  # what must not happen can only be waited for
         assert [url for url in asked if "/api/v1/live" in url] == []
         await page.clock.fast_forward(20_000)

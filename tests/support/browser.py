@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pytest
@@ -43,6 +44,16 @@ async def press(what: Locator, key: Literal["Enter", "Space"] = "Enter") -> None
     """Press a key on something once it takes keys: unlike a click, Playwright's `press` doesn't wait for that."""
     await expect(what).to_be_enabled()
     await what.press(key)
+
+
+async def stop_clock(page: Page) -> None:
+    """Have the page's clock stand still until it is moved, however slow this machine is.
+
+    It is behind the server's, so that what is done just after midnight is one of the page's today, too.
+    """
+    now = datetime.now(UTC)
+    await page.clock.install(time=now - timedelta(hours=2))
+    await page.clock.pause_at(now - timedelta(hours=1))
 
 
 class Visit:
