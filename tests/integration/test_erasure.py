@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import Table, func, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.embedded import free_port
 from services.ingest.store import Store
@@ -292,6 +292,26 @@ async def test_a_batch_that_did_not_know_of_the_erasure_is_waited_for_and_erased
     before, after = await erasing
     assert before["detections"] == 1
     assert after["detections"] == 0
+
+
+async def test_the_proof_is_written_without_holding_what_who_makes_partitions_waits_for(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing to the audit log waits for who makes a partition, who waits for readers of the default one."""
+    await fill(engine)
+    held: dict[str, list[str]] = {}
+
+    async def spied(connection: AsyncConnection, entries: list[audit.Entry]) -> None:
+        mine = text(
+            "SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND relation::regclass::text "
+            "IN ('detections_default', 'faces_default', 'frames_default')"
+        )
+        held[entries[0].action] = list(await connection.scalars(mine))
+        await audit.write(connection, entries)
+
+    monkeypatch.setattr("shared.db.erasure.write", spied)
+    await erase(engine, Scope("edge-1", None, datetime.now(UTC)), "tester")
+    assert held == {"erase begins": [], "erase": []}
 
 
 async def test_what_something_else_goes_on_writing_is_told(engine: AsyncEngine) -> None:
