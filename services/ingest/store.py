@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ingest import episodes
 from services.ingest.validate import Accepted, Picture, Reason, Refused
 from shared import logs
+from shared.db import hourly
 from shared.db.erasure import INGEST_LOCK
 from shared.db.faults import Fault, describe, fault_of
 from shared.db.partitions import day_of, ensure_day, has_own_partition
@@ -104,9 +105,13 @@ def _insert(table: str, columns: dict[str, str], conflict: str) -> str:
     return f"INSERT INTO {table} ({names}) {rows} {conflict}"
 
 
-_INSERT_DETECTIONS: Final = _insert("detections", _DETECTION_COLUMNS, "ON CONFLICT DO NOTHING")
+_INSERT_DETECTIONS: Final = _insert(
+    "detections", _DETECTION_COLUMNS, f"ON CONFLICT DO NOTHING RETURNING {', '.join(hourly.OF_DETECTION)}"
+)
 _INSERT_FACES: Final = _insert(
-    "faces", _FACE_COLUMNS, "ON CONFLICT DO NOTHING RETURNING captured_at, event_id, face_index"
+    "faces",
+    _FACE_COLUMNS,
+    f"ON CONFLICT DO NOTHING RETURNING captured_at, event_id, face_index, {', '.join(hourly.OF_FACE)}",
 )
 _ADD_TO_EPISODES: Final = _insert("episodes", episodes.COLUMNS, episodes.CONFLICT)
 _INSERT_FRAMES: Final = _insert("frames", _FRAME_COLUMNS, "ON CONFLICT DO NOTHING")
@@ -126,7 +131,9 @@ ON CONFLICT (device) DO UPDATE SET
     first_seen = least(devices.first_seen, excluded.first_seen),
     last_seen = greatest(devices.last_seen, excluded.last_seen)
 """
-_SCHEMA_CHECK: Final = "SELECT FROM detections, faces, episodes, frames, devices, dead_letters, erasures LIMIT 0"
+_SCHEMA_CHECK: Final = (
+    "SELECT FROM detections, faces, episodes, hourly_totals, frames, devices, dead_letters, erasures LIMIT 0"
+)
 # Taken before the erasures are read and held until the commit: an erasure is written down before or after this batch.
 _SHARE_WITH_ERASURES: Final = "SELECT pg_advisory_xact_lock_shared($1)"
 # Those that may concern a batch: mostly none. Which of its messages they do concern is looked up one by one.
@@ -333,16 +340,17 @@ async def _write_detections(connection: asyncpg.Connection, batch: Sequence[Acce
         faces += _face_rows(detection)
         first, last = seen.get(detection.device, (detection.captured_at, detection.captured_at))
         seen[detection.device] = min(first, detection.captured_at), max(last, detection.captured_at)
-    stored = await _execute(connection, _INSERT_DETECTIONS, *_columns(rows))
-    if faces:
-        new = {tuple(row) for row in await connection.fetch(_INSERT_FACES, *_columns(faces))}
-        # Only what is new counts. In the order of keys, as everybody who changes episodes takes them.
-        added = episodes.gather((m.content for m in batch if isinstance(m.content, Detection)), new)
-        if added:
-            await _execute(connection, _ADD_TO_EPISODES, *_columns(added))
+    # Only what is new counts in episodes and totals. Both are in the order of keys, as everybody takes them.
+    new = await connection.fetch(_INSERT_DETECTIONS, *_columns(rows))
+    new_faces = await connection.fetch(_INSERT_FACES, *_columns(faces)) if faces else []
+    detections = (message.content for message in batch if isinstance(message.content, Detection))
+    if added := episodes.gather(detections, {row[:3] for row in new_faces}):
+        await _execute(connection, _ADD_TO_EPISODES, *_columns(added))
+    if totals := hourly.gather(new, (row[3:] for row in new_faces)):
+        await _execute(connection, hourly.ADD, *_columns(totals))
     # Last, because other replicas wait for these few rows.
     await _execute(connection, _UPSERT_DEVICES, *_columns([(device, *span) for device, span in seen.items()]))
-    return stored
+    return len(new)
 
 
 async def _write_pictures(connection: asyncpg.Connection, batch: Sequence[Accepted]) -> int:

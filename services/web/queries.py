@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, cast
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Row, Table, and_, func, literal, select
+from sqlalchemy import ColumnElement, Row, Table, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web import cursors, search
@@ -14,22 +14,17 @@ from services.web.by_id import first_by_id
 from services.web.cursors import Cursor
 from services.web.paging import newest_first
 from services.web.schemas import (
-    BUCKETS,
-    Bucket,
     DetectionPage,
     DetectionQuery,
     FrameMeta,
     FramePage,
     FrameQuery,
     Span,
-    StatsBucket,
     StoredDetection,
 )
 from shared.db.tables import detections, devices, faces, frames
 from shared.emotions import EMOTIONS
 from shared.messages import PROBABILITY_SUM_TOLERANCE, Emotions, Face, ModelRef, Quality, Region, Shown, Source
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def within(table: Table, span: Span) -> list[ColumnElement[bool]]:
@@ -228,44 +223,3 @@ async def face_of_frame(connection: AsyncConnection, frame_id: UUID, face_index:
 async def device_times(connection: AsyncConnection) -> dict[str, tuple[datetime, datetime]]:
     """First and last time that each device was seen."""
     return {row.device: (row.first_seen, row.last_seen) for row in await connection.execute(select(devices))}
-
-
-async def stats(
-    connection: AsyncConnection, device: str | None, begin: datetime, end: datetime, bucket: Bucket
-) -> list[StatsBucket]:
-    """Buckets that hold anything, oldest first."""
-    width = literal(BUCKETS[bucket], Interval())
-    span = Span.model_validate({"device": device, "from": begin, "to": end})
-
-    def start(table: Table) -> ColumnElement[datetime]:
-        return func.date_bin(width, table.c.captured_at, literal(_EPOCH)).label("start")
-
-    frames_at = start(detections)
-    classified = await connection.execute(
-        select(frames_at, func.count().label("n")).where(and_(*within(detections, span))).group_by(frames_at)
-    )
-    faces_at = start(faces)
-    read = await connection.execute(
-        select(
-            faces_at,
-            func.count().label("n"),
-            *(func.count().filter(faces.c.dominant_emotion == e).label(f"count_{e}") for e in EMOTIONS),
-            *(func.avg(faces.c[e]).label(f"mean_{e}") for e in EMOTIONS),
-        )
-        .where(and_(*within(faces, span)))
-        .group_by(faces_at)
-    )
-    of_faces = {row.start: row._mapping for row in read}
-    items = []
-    for row in sorted(classified, key=lambda row: cast("datetime", row.start)):
-        seen = of_faces.get(row.start)
-        items.append(
-            StatsBucket(
-                start=row.start,
-                detections=row.n,
-                faces=seen["n"] if seen else 0,
-                counts={e: seen[f"count_{e}"] if seen else 0 for e in EMOTIONS},
-                mean={e: number(seen[f"mean_{e}"]) for e in EMOTIONS} if seen else None,
-            )
-        )
-    return items

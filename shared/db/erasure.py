@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import delete, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import Delete, Table, delete, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.db import hourly
 from shared.db.audit import Entry, write
 from shared.db.episode_tables import episodes
 from shared.db.episodes import EpisodeKey, keys_of_event, remake
 from shared.db.places import PLACES, Place, Scope, overlapping_episodes
 from shared.db.stale_exports import items_erased
 from shared.db.study_tables import dataset_items
-from shared.db.tables import erasures, faces
+from shared.db.tables import detections, erasures, faces
 from shared.errors import EmotionEdgeError
 
 BATCH: Final = 2000
@@ -138,20 +139,31 @@ async def _empty(engine: AsyncEngine, place: Place, scope: Scope, progress: Call
     some = select(*place.table.primary_key.columns).where(place.within(scope)).limit(BATCH)
     while True:
         async with engine.begin() as connection:
-            # Where one detection goes, its episodes cannot be found afterwards.
-            of_item = place.table is faces and scope.item_id is not None
-            touched = await keys_of_event(connection, scope.item_id) if of_item and scope.item_id else []
-            gone = delete(place.table).where(key.in_(some))
-            if place.table is dataset_items:
-                of_datasets = list(await connection.scalars(gone.returning(dataset_items.c.dataset_id)))
-                await items_erased(connection, of_datasets)
-                removed = len(of_datasets)
-            else:
-                removed = (await connection.execute(gone)).rowcount
-            await remake(connection, touched)
+            removed = await _remove(connection, place.table, delete(place.table).where(key.in_(some)), scope)
         if not removed:
             return
         progress(place.table.name, removed)
+
+
+async def _remove(connection: AsyncConnection, table: Table, gone: Delete, scope: Scope) -> int:
+    """Remove rows and, in the same transaction, what they are part of elsewhere; return how many."""
+    if table is faces:
+        # Where one detection goes, its episodes cannot be found afterwards.
+        touched = await keys_of_event(connection, scope.item_id) if scope.item_id is not None else []
+        read = (await connection.execute(gone.returning(*(faces.c[name] for name in hourly.OF_FACE)))).all()
+        await remake(connection, touched)
+        await hourly.subtract(connection, read=read)
+        return len(read)
+    if table is detections:
+        columns = (detections.c[name] for name in hourly.OF_DETECTION)
+        detected = (await connection.execute(gone.returning(*columns))).all()
+        await hourly.subtract(connection, detected=detected)
+        return len(detected)
+    if table is dataset_items:
+        of_datasets = list(await connection.scalars(gone.returning(dataset_items.c.dataset_id)))
+        await items_erased(connection, of_datasets)
+        return len(of_datasets)
+    return (await connection.execute(gone)).rowcount
 
 
 async def _remake_episodes(engine: AsyncEngine, scope: Scope) -> None:

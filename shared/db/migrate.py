@@ -116,6 +116,7 @@ def _apply(connection: Connection, tell: Progress) -> None:
         tell(f"the database has the newest schema ({newest})")
         return
     tell(f"the database's schema goes from {current or 'nothing'} to {newest}")
+    config.attributes["tell"] = tell  # for those that take long
     command.upgrade(config, "head")
 
 

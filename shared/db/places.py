@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, LargeBinary, Table, and_, literal, or_, select, true
+from sqlalchemy import ColumnElement, Interval, LargeBinary, Table, and_, false, literal, or_, select, true
 
 from shared.db.episode_tables import episodes
+from shared.db.hourly_tables import HOUR, hourly_totals
 from shared.db.study_tables import dataset_items, session_markers, study_sessions, votes
 from shared.db.tables import dead_letters, detections, faces, frames
 
@@ -93,6 +94,20 @@ def _of_device(scope: Scope) -> ColumnElement[bool]:
     return true() if scope.device is None else episodes.c.device == scope.device
 
 
+def _of_hour(scope: Scope) -> ColumnElement[bool]:
+    # Those that lie wholly within: from one that reaches beyond, what is removed is subtracted.
+    if scope.item_id is not None:
+        return false()
+    conditions: list[ColumnElement[bool]] = []
+    if scope.device is not None:
+        conditions.append(hourly_totals.c.device == scope.device)
+    if scope.begin is not None:
+        conditions.append(hourly_totals.c.hour >= scope.begin)
+    if scope.end is not None:
+        conditions.append(hourly_totals.c.hour + literal(HOUR, Interval()) <= scope.end)
+    return and_(true(), *conditions)
+
+
 def _of_frame(scope: Scope) -> ColumnElement[bool]:
     if scope.item_id is None:
         return _range(frames, scope)
@@ -139,6 +154,7 @@ PLACES: Final = (
     Place(episodes, _of_episode),
     Place(frames, _of_frame),
     Place(detections, _of_event(detections)),
+    Place(hourly_totals, _of_hour),
     Place(dead_letters, _of_dead_letter),
     Place(session_markers, _of_session_marker),
     Place(study_sessions, _of_study_session),

@@ -5,24 +5,24 @@ never set), among dead letters, and votes with the faces that they are on.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field
-from sqlalchemy import delete, text
+from sqlalchemy import Row, delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import logs
-from shared.db import partitions
+from shared.db import hourly, partitions
 from shared.db.audit import Entry, write
 from shared.db.episode_tables import episodes
 from shared.db.episodes import EpisodeKey, remake
 from shared.db.faults import describe
-from shared.db.partitions import DAYS_AHEAD, DAYS_BACK, Partition
+from shared.db.partitions import DAYS_AHEAD, DAYS_BACK, Partition, day_of
 from shared.db.tables import AUDIT_LOG, PARTITIONED, detections, faces, retention_in_force
 from shared.settings import Group
 
@@ -148,6 +148,7 @@ async def _drop_expired(connection: AsyncConnection, table: str, days: int, now:
             await partitions.drop(connection, partition)
             if table in (detections.name, faces.name):  # and so what is made of them
                 await connection.execute(delete(episodes).where(episodes.c.day == partition.last_day))
+                await hourly.forget_day(connection, table, partition.last_day)
             outcome.dropped.append(partition.name)
 
 
@@ -168,27 +169,26 @@ async def _patiently(connection: AsyncConnection, name: str, outcome: Outcome) -
 # In a default partition are days whose clock nobody believes: they expire by when they were stored. Days near enough
 # to be believed are there only because their partition could not be made or is gone already: they expire as it did.
 _EXPIRED_HERE: Final = "(received_at < :before OR captured_at >= :believable AND captured_at < :before)"
+_READ: Final = ", ".join(f"f.{name}" for name in hourly.OF_FACE[2:])
 _DELETES: Final = {
+    # These two give a row for each face that goes, and one for each detection without any.
     "detections": f"""
         WITH gone AS (
             DELETE FROM detections_default WHERE (captured_at, event_id) IN (
                 SELECT captured_at, event_id FROM detections_default WHERE {_EXPIRED_HERE} LIMIT {_BATCH})
-            RETURNING captured_at, event_id, boot_id),
+            RETURNING event_id, boot_id, captured_at, device),
         faceless AS (DELETE FROM faces f USING gone g WHERE (f.captured_at, f.event_id) = (g.captured_at, g.event_id)
-            RETURNING f.captured_at, f.device, g.boot_id, f.track_id)
-        SELECT (SELECT count(*) FROM gone), (captured_at AT TIME ZONE 'UTC')::date, device, boot_id, track_id
-        FROM (SELECT) AS always LEFT JOIN faceless ON true""",  # noqa: S608 - every part is a constant of this module
+            RETURNING f.*)
+        SELECT event_id, g.boot_id, f.track_id, captured_at, g.device, {_READ}
+        FROM gone g LEFT JOIN faceless f USING (captured_at, event_id)""",  # noqa: S608 - every part is a constant of this module
     "faces": f"""
         WITH gone AS (
             DELETE FROM faces_default WHERE (captured_at, event_id, face_index) IN (
                 SELECT captured_at, event_id, face_index FROM faces_default
                 WHERE captured_at >= :believable AND captured_at < :before LIMIT {_BATCH})
-            RETURNING captured_at, event_id, device, track_id)
-        SELECT (SELECT count(*) FROM gone), (captured_at AT TIME ZONE 'UTC')::date, device, boot_id, track_id
-        FROM (SELECT) AS always LEFT JOIN (
-            SELECT g.captured_at, g.device, d.boot_id, g.track_id
-            FROM gone g JOIN detections d USING (captured_at, event_id)
-        ) AS touched ON true""",  # noqa: S608 - every part is a constant of this module
+            RETURNING *)
+        SELECT event_id, d.boot_id, f.track_id, captured_at, f.device, {_READ}
+        FROM gone f LEFT JOIN detections d USING (captured_at, event_id)""",  # noqa: S608 - every part is a constant of this module
     "frames": f"""
         WITH gone AS (
             DELETE FROM frames_default WHERE (captured_at, frame_id) IN (
@@ -225,10 +225,25 @@ async def _delete(
         times["ahead"] = now + timedelta(days=DAYS_AHEAD)
     while True:
         found = (await connection.execute(text(statement), times)).all()
-        rows: int = found[0][0]
-        # Those without a partition of their own: what is left of their episodes is made again.
-        await remake(connection, [EpisodeKey(*row[1:]) for row in found if len(row) > 1 and row.track_id is not None])
+        rows = await _bring_into_step(connection, table, found)
         await connection.commit()
         if not rows:
             return
         outcome.rows_deleted[table] = outcome.rows_deleted.get(table, 0) + rows
+
+
+async def _bring_into_step(connection: AsyncConnection, table: str, found: Sequence[Row[Any]]) -> int:
+    """Take rows that were removed one by one out of what is made of them; return how many there were."""
+    if table not in (detections.name, faces.name):
+        count: int = found[0][0]
+        return count
+    read = [row for row in found if row.track_id is not None]
+    # Where the detection went before, so did its episodes.
+    with_boot = (row for row in read if row.boot_id is not None)
+    await remake(
+        connection, [EpisodeKey(day_of(row.captured_at), row.device, row.boot_id, row.track_id) for row in with_boot]
+    )
+    of = found if table == detections.name else []
+    detected = {(row.captured_at, row.event_id): (row.captured_at, row.device) for row in of}
+    await hourly.subtract(connection, detected=list(detected.values()), read=[row[3:] for row in read])
+    return len(detected) or len(read)

@@ -175,6 +175,7 @@ def test_an_upgrade_changes_the_tables_and_a_roll_back_takes_that_back(
         run("docker", "tag", f"emotion-edge/{target}:{VERSION}", f"emotion-edge/{target}:testnext")
     before = stored(cloud)
 
+    cloud.compose("stop", "ingest", "web")
     cloud.env["DEPLOY_VERSION"] = "testnext"
     cloud.up()
     cloud.wait_healthy()

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.store import Store
-from shared.db import account_tables, episode_tables, study_tables, tables
+from shared.db import account_tables, episode_tables, hourly_tables, study_tables, tables
 from shared.db.engine import create_engine
 from shared.db.faults import Fault, fault_of
 from shared.db.migrate import MigrationError, upgrade
@@ -37,7 +37,7 @@ def _differences(connection: Connection) -> list[object]:
         connection, opts={"compare_type": True, "compare_server_default": True, "include_name": _is_ours}
     )
     assert account_tables.users.metadata is study_tables.votes.metadata is tables.metadata  # all are loaded
-    assert episode_tables.episodes.metadata is tables.metadata
+    assert episode_tables.episodes.metadata is hourly_tables.hourly_totals.metadata is tables.metadata
     return list(compare_metadata(context, tables.metadata))
 
 

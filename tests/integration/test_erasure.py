@@ -122,7 +122,7 @@ async def test_a_device_goes_with_its_pictures_and_refused_messages_in_batches(
     before, after = await erase(
         engine, Scope("edge-1", None, datetime.now(UTC)), "tester", lambda table, rows: removed.append((table, rows))
     )
-    assert before == counts(faces=120, episodes=2, frames=1, detections=60, dead_letters=2)
+    assert before == counts(faces=120, episodes=2, frames=1, detections=60, hourly_totals=1, dead_letters=2)
     assert set(after.values()) == {0}
     assert max(rows for _, rows in removed) == 7
     assert sum(rows for table, rows in removed if table == "faces") == 120

@@ -1,6 +1,7 @@
 """The REST queries against a real Postgres, over real HTTP."""
 
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -11,11 +12,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.schemas import DetectionPage, DeviceList, FramePage, Stats, StoredDetection
+from shared.emotions import EMOTIONS
 from shared.jpeg import picture_size
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
-from tests.support.web import check_problem, records, running_web, store, store_frame, web_settings
+from tests.support.web import check_problem, ingested, records, running_web, store, store_frame, web_settings
 
 START = datetime(2026, 3, 1, 23, 59, 0, tzinfo=UTC)
 
@@ -99,7 +101,7 @@ async def test_filters_give_exactly_what_fits(api: httpx.AsyncClient, engine: As
 async def test_stats_count_by_bucket_and_emotion_and_leave_out_empty_buckets(
     api: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:
-    await store(engine, a_minute())
+    await ingested(engine, a_minute())
     query = {"bucket": "1m", "device": "camera-1", "from": "2026-03-01T23:00:00Z", "to": "2026-03-02T01:00:00Z"}
     stats = Stats.model_validate((await api.get("/api/v1/stats", params=query)).json())
     assert [item.start for item in stats.items] == [at(0), at(60)]
@@ -113,10 +115,48 @@ async def test_stats_count_by_bucket_and_emotion_and_leave_out_empty_buckets(
 
 
 async def test_a_bucket_without_a_face_has_no_mean(api: httpx.AsyncClient, engine: AsyncEngine) -> None:
-    await store(engine, [scenes.detection("camera-1", captured_at=at(0))])
+    await ingested(engine, [scenes.detection("camera-1", captured_at=at(0))])
     query = {"bucket": "1d", "from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
     (item,) = Stats.model_validate((await api.get("/api/v1/stats", params=query)).json()).items
     assert (item.detections, item.faces, item.mean) == (1, 0, None)
+
+
+async def test_stats_of_hours_and_days_are_what_the_detections_make_wherever_the_time_begins_and_ends(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    chance = random.Random(1)
+    sent = [
+        scenes.detection(
+            chance.choice(("camera-1", "camera-2")),
+            *(scenes.face(n, chance.choice(EMOTIONS), chance.uniform(0.2, 1)) for n in range(chance.randint(0, 2))),
+            captured_at=at(chance.uniform(-30, 30) * 3600),
+        )
+        for _ in range(400)
+    ]
+    await ingested(engine, sent)
+    for run in range(40):
+        begin = at(60 + chance.randint(-32, 20) * 3600 + chance.choice((0, 0, chance.uniform(0, 3600))))
+        end = begin + timedelta(hours=chance.randint(0, 50), seconds=chance.choice((0.5, 1800, 3599)))
+        device = chance.choice((None, "camera-1"))
+        bucket = chance.choice(("1h", "6h", "1d"))
+        query = {"bucket": bucket, "from": begin.isoformat(), "to": end.isoformat()}
+        answer = await api.get("/api/v1/stats", params=query | ({"device": device} if device else {}))
+        stats = Stats.model_validate(answer.json())
+        within = [one for one in sent if begin <= one.captured_at < end and device in (None, one.device)]
+        width = {"1h": 3600, "6h": 6 * 3600, "1d": 86_400}[bucket]
+        of_start: dict[float, list[Detection]] = {}
+        for one in within:
+            of_start.setdefault(one.captured_at.timestamp() // width * width, []).append(one)
+        assert [item.start.timestamp() for item in stats.items] == sorted(of_start), (run, query)
+        for item in stats.items:
+            found = of_start[item.start.timestamp()]
+            faces = [face for one in found for face in one.faces]
+            assert (item.detections, item.faces) == (len(found), len(faces))
+            assert item.counts == {e: sum(face.dominant_emotion == e for face in faces) for e in EMOTIONS}
+            means = (
+                {e: sum(getattr(face.emotion, e) for face in faces) / len(faces) for e in EMOTIONS} if faces else None
+            )
+            assert item.mean == pytest.approx(means, abs=1e-7)
 
 
 async def test_kept_pictures_are_listed_and_served_with_a_tag_to_ask_again_by(

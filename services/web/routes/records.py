@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from services.web import queries
+from services.web import queries, stats_queries
 from services.web.database import Database
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
@@ -179,7 +179,7 @@ def router(
         except ValueError as error:
             raise bad_parameters([WrongParameter(parameter="bucket", reason=str(error))]) from None
         async with stored().reading() as connection:
-            items = await queries.stats(connection, query.device, begin, end, query.bucket)
+            items = await stats_queries.stats(connection, query.device, begin, end, query.bucket)
         trail.note(request, "view", f"statistics of {query.device or 'every device'}")
         return json_answer(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))
 
