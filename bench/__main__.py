@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import episodes, export, history, ingest, live, outage, outbox, training, viewers, vision
+from bench import export, history, ingest, kept, live, outage, outbox, training, viewers, vision
 from bench.results import Result, table, write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def main() -> None:
             results += outbox.run(folder)
         if "ingest" in parts:
             results += ingest.run(folder)
-            results += episodes.run(folder)
+            results += kept.run(folder)
         if "outage" in parts:
             results += outage.run(folder, env)
         if "export" in parts:

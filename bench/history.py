@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 from uuid import UUID
 
 import asyncpg
@@ -20,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bench.results import Result, against, percentile
 from services.embedded import embedded_postgres
-from services.web import history_queries, queries, search
-from services.web.schemas import DetectionQuery, EpisodeQuery
+from services.web import history_queries, queries, search, stats_queries
+from services.web.schemas import Bucket, DetectionQuery, EpisodeQuery
 from shared.db.engine import create_engine
 from shared.db.migrate import downgrade, upgrade
 from shared.db.partitions import ensure_day, partition_name
@@ -312,6 +313,10 @@ async def _measure(folder: Path, count: int) -> list[Result]:
         began = time.perf_counter()
         await upgrade(settings)
         migrated = time.perf_counter() - began
+        await downgrade(settings, "0008")
+        began = time.perf_counter()
+        await upgrade(settings)
+        added_up = time.perf_counter() - began
         raw = await asyncpg.connect(settings.url.get_secret_value())
         await raw.execute("VACUUM ANALYZE")
         there = {
@@ -320,8 +325,9 @@ async def _measure(folder: Path, count: int) -> list[Result]:
         await raw.close()
         size = ", ".join(f"{rows:,} {name}" for name, rows in there.items())
         results.append(Result("history: rows copied in", sum(list(there.values())[:2]) / filled, "1/s", note=size))
-        title = "history: migrations that make episodes of all faces, and label them"
+        title = "history: migrations that make episodes of all faces, label them, and add them up by the hour"
         results.append(Result(title, migrated, "s", note=size))
+        results.append(Result("history: the last of these alone", added_up, "s", note=size))
         chance = random.Random(0)
         until = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
         ends = [
@@ -346,7 +352,32 @@ async def _measure(folder: Path, count: int) -> list[Result]:
             results.append(
                 Result(f"history: {kind}, all filters, p95", percentile(every, 95), "ms", note=f"of {len(every)} pages")
             )
+        results += await _stats(engine, until)
         await engine.dispose()
+    return results
+
+
+async def _stats(engine: AsyncEngine, until: datetime) -> list[Result]:
+    """Statistics of all days by day, and of the same time but for half an hour at each end; beside all rows read."""
+
+    def asking(bucket: Bucket, device: str | None, slack: timedelta) -> Page:
+        begin, end = until - timedelta(days=DAYS) + slack, until - slack
+        return lambda connection, _: stats_queries.stats(connection, device, begin, end, bucket)
+
+    results = []
+    asked: list[tuple[Bucket, str | None]] = [("1d", None), ("1h", None), ("1d", "camera-07")]
+    for bucket, device in asked:
+        for slack in (timedelta(), timedelta(minutes=30)):
+            page = asking(bucket, device, slack)
+            times = (await _times(engine, page, {}, [None] * (RUNS + 2)))[2:]
+            with mock.patch.object(stats_queries, "split", lambda begin, end, _: (None, [(begin, end)])):
+                plain = await _times(engine, page, {}, [None] * BASELINE_RUNS)
+            title = (
+                f"history: stats, {DAYS} days by {bucket} of {device or 'all devices'}{', ragged ends' * bool(slack)}"
+            )
+            note = f"p50 {statistics.median(times):.0f} ms; baseline: all rows read, cut off at {TIMEOUT_S} s"
+            results.append(against(f"{title}, p95", percentile(times, 95), percentile(plain, 95), "ms", note))
+            print(f"{title}: {results[-1].value:.0f} ms ({note})", flush=True)
     return results
 
 

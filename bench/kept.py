@@ -1,10 +1,11 @@
-"""What keeping episodes costs ingest: the same detections stored with and without them, in turn."""
+"""What episodes and hourly totals cost ingest: the same detections stored with and without them, in turn."""
 
 import asyncio
+import itertools
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from services.embedded import embedded_postgres
 from services.ingest import episodes
 from services.ingest.store import Store
 from services.ingest.validate import Accepted, Arrival, validate
+from shared.db import hourly
 from shared.db.engine import create_engine
 from shared.db.migrate import upgrade
 from shared.messages import Detection
@@ -64,28 +66,41 @@ def _batches(seconds: int) -> Iterator[list[Accepted]]:
         yield batch
 
 
-async def _measure(folder: Path) -> Result:
-    rates: dict[bool, list[float]] = {True: [], False: []}
-    async with embedded_postgres(folder / "episodes") as settings:
+async def _measure(folder: Path) -> list[Result]:
+    without: dict[str, Callable[[], AbstractContextManager[object]]] = {
+        "": nullcontext,
+        "episodes": lambda: mock.patch.object(episodes, "gather", return_value=[]),
+        "hourly totals": lambda: mock.patch.object(hourly, "gather", return_value=[]),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in without}
+    turns = len(without) * ROUNDS
+    async with embedded_postgres(folder / "kept") as settings:
         await upgrade(settings)
         engine = create_engine(settings)
         store = Store(engine, dead_letter_bytes=1000)
-        for turn in range(-2, 2 * ROUNDS):
-            kept = turn % 2 == 0
-            batches = list(_batches(100 * (2 * ROUNDS - turn)))
-            without: AbstractContextManager[object] = mock.patch.object(episodes, "gather", return_value=[])
+        for turn, (name, left_out) in zip(range(-len(without), turns), itertools.cycle(without.items()), strict=False):
+            batches = list(_batches(100 * (turns - turn)))
             began = time.perf_counter()
-            with nullcontext() if kept else without:
+            with left_out():
                 for batch in batches:
                     await store.save(batch)
             if turn >= 0:
-                rates[kept].append(BATCH * BATCHES / (time.perf_counter() - began))
+                rates[name].append(BATCH * BATCHES / (time.perf_counter() - began))
         await engine.dispose()
-    note = f"validated already, batches of {BATCH}, one connection; baseline: the same without episodes, in turn"
-    median = {kept: statistics.median(found) for kept, found in rates.items()}
-    return against("ingest: detections stored, with episodes", median[True], median[False], "1/s", note)
+    median = {name: statistics.median(found) for name, found in rates.items()}
+    return [
+        against(
+            f"ingest: detections stored, with {name}",
+            median[""],
+            median[name],
+            "1/s",
+            f"validated already, batches of {BATCH}, one connection; baseline: the same without {name}, in turn",
+        )
+        for name in without
+        if name
+    ]
 
 
 def run(folder: Path) -> list[Result]:
     """Measure in `folder`, which is thrown away."""
-    return [asyncio.run(_measure(folder))]
+    return asyncio.run(_measure(folder))
