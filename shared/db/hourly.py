@@ -88,8 +88,8 @@ async def forget_day(connection: AsyncConnection, table: str, day: date) -> None
     """Take a day of `detections` or `faces` out of the totals whose partition was dropped. The caller commits."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
     within = and_(hourly_totals.c.hour >= begin, hourly_totals.c.hour < begin + timedelta(days=1))
-    key = (hourly_totals.c.hour, hourly_totals.c.device)
-    await connection.execute(select(*key).where(within).order_by(*key).with_for_update())
+    in_order = (hourly_totals.c.hour, hourly_totals.c.device.collate("C"))  # as `gather` sorts
+    await connection.execute(select(hourly_totals.c.hour).where(within).order_by(*in_order).with_for_update())
     gone = ("detections",) if table == detections.name else _OF_FACES
     await connection.execute(update(hourly_totals).where(within).values(dict.fromkeys(gone, 0)))
     nothing = and_(hourly_totals.c.detections == 0, hourly_totals.c.faces == 0)
