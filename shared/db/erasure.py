@@ -7,9 +7,22 @@ outbox or a broker. Only then rows are counted, removed in batches, and counted 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Delete, Table, delete, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Table,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.db import hourly
@@ -150,13 +163,12 @@ async def _remove(connection: AsyncConnection, table: Table, gone: Delete, scope
     if table is faces:
         # Where one detection goes, its episodes cannot be found afterwards.
         touched = await keys_of_event(connection, scope.item_id) if scope.item_id is not None else []
-        read = (await connection.execute(gone.returning(*(faces.c[name] for name in hourly.OF_FACE)))).all()
+        read = (await connection.execute(gone.returning(*_in_sql(hourly.OF_FACE)))).all()
         await remake(connection, touched)
         await hourly.subtract(connection, read=read)
         return len(read)
     if table is detections:
-        columns = (detections.c[name] for name in hourly.OF_DETECTION)
-        detected = (await connection.execute(gone.returning(*columns))).all()
+        detected = (await connection.execute(gone.returning(*_in_sql(hourly.OF_DETECTION)))).all()
         await hourly.subtract(connection, detected=detected)
         return len(detected)
     if table is dataset_items:
@@ -164,6 +176,10 @@ async def _remove(connection: AsyncConnection, table: Table, gone: Delete, scope
         await items_erased(connection, of_datasets)
         return len(of_datasets)
     return (await connection.execute(gone)).rowcount
+
+
+def _in_sql(expressions: tuple[str, ...]) -> list[ColumnElement[Any]]:
+    return [literal_column(expression) for expression in expressions]
 
 
 async def _remake_episodes(engine: AsyncEngine, scope: Scope) -> None:

@@ -8,6 +8,7 @@ Locks are taken in one order by everybody, so that nobody waits in a circle: row
 totals by hour and device, devices.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -21,9 +22,12 @@ from shared.emotions import EMOTIONS
 
 BILLION: Final = 10**9
 OF_DETECTION: Final = ("captured_at", "device")
-"""The columns of a detection that count."""
-OF_FACE: Final = ("captured_at", "device", "dominant_emotion", *EMOTIONS)
-"""The columns of a face that count."""
+"""What counts of a detection, in SQL."""
+OF_FACE: Final = (
+    *("captured_at", "device", "dominant_emotion"),
+    *(f"CAST(round(CAST({emotion} AS float8) * {BILLION}) AS bigint)" for emotion in EMOTIONS),
+)
+"""What counts of a face, in SQL."""
 
 _NUMBERS: Final = ("detections", "faces", *EMOTIONS, *SUMS)
 _OF_FACES: Final = _NUMBERS[1:]
@@ -49,22 +53,21 @@ def gather(detected: Iterable[Sequence[Any]], read: Iterable[Sequence[Any]], sig
 
     Args:
         detected: of each detection what `OF_DETECTION` names, as the database has it.
-        read: of each face what `OF_FACE` names, as the database has it: single precision.
+        read: of each face what `OF_FACE` names, as the database has it.
         sign: -1 to subtract them.
     """
-    found: dict[tuple[datetime, str], list[int]] = {}
-    for at, device in detected:
-        found.setdefault((hour_of(at), device), [0] * len(_NUMBERS))[0] += sign
-    dominant = {emotion: 2 + number for number, emotion in enumerate(EMOTIONS)}
-    first_sum = 2 + len(EMOTIONS)
-    for at, device, emotion, *probabilities in read:
-        total = found.setdefault((hour_of(at), device), [0] * len(_NUMBERS))
-        total[1] += sign
-        if emotion in dominant:
-            total[dominant[emotion]] += sign
-        for number, probability in enumerate(probabilities, start=first_sum):
-            total[number] += sign * round(probability * BILLION)
-    return [(*key, *found[key]) for key in sorted(found)]
+    detections_of = Counter((hour_of(at), device) for at, device in detected)
+    faces_of: dict[tuple[datetime, str], list[Sequence[Any]]] = {}
+    for row in read:
+        faces_of.setdefault((hour_of(row[0]), row[1]), []).append(row[2:])
+    rows = []
+    for key in sorted(detections_of.keys() | faces_of.keys()):
+        # A column at a time, which is several times faster than a face at a time.
+        emotions, *probabilities = zip(*faces_of[key], strict=True) if key in faces_of else [()] * (1 + len(EMOTIONS))
+        counts = Counter(emotions)
+        numbers = (detections_of[key], len(emotions), *(counts[e] for e in EMOTIONS), *map(sum, probabilities))
+        rows.append((*key, *(sign * number for number in numbers)))
+    return rows
 
 
 async def subtract(

@@ -169,7 +169,7 @@ async def _patiently(connection: AsyncConnection, name: str, outcome: Outcome) -
 # In a default partition are days whose clock nobody believes: they expire by when they were stored. Days near enough
 # to be believed are there only because their partition could not be made or is gone already: they expire as it did.
 _EXPIRED_HERE: Final = "(received_at < :before OR captured_at >= :believable AND captured_at < :before)"
-_READ: Final = ", ".join(f"f.{name}" for name in hourly.OF_FACE[2:])
+_READ: Final = ", ".join(hourly.OF_FACE[2:])
 _DELETES: Final = {
     # These two give a row for each face that goes, and one for each detection without any.
     "detections": f"""
