@@ -126,7 +126,7 @@ async def test_faces_are_labelled_by_keyboard_and_no_answer_is_lost(
         await expect(saved).to_contain_text("1 answer is kept in this browser")
         await page.route("**/api/v1/labels", refuse)
         await page.context.set_offline(False)
-        await expect(page.get_by_role("link", name="Log in again")).to_be_visible(timeout=30_000)
+        await expect(page.get_by_role("link", name="Log in again")).to_be_visible()
         await expect(face).to_be_visible()
         await page.keyboard.press("8")
         await expect(saved).to_contain_text("2 answers are kept in this browser")
@@ -157,7 +157,7 @@ async def test_faces_are_labelled_by_keyboard_and_no_answer_is_lost(
         await expect(last).to_have_text(
             "That face was erased meanwhile, so your answer was not kept. Go on with the next one."
         )
-        await expect(again.locator("#face-note")).to_contain_text("No face is left to label", timeout=30_000)
+        await expect(again.locator("#face-note")).to_contain_text("No face is left to label")
         assert await labels(engine) == ["not_a_face", "angry", "unknown"]
 
 
