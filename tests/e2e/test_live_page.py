@@ -203,7 +203,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         assert visit.complaints == []
         await visit.page.route("**/pause", lambda route: route.abort())
         await tile.get_by_role("button", name="Pause camera").click()
-        await expect(note).to_contain_text("The web service is not reached: Nothing was changed.")
+        await expect(note).to_contain_text("The web service is not reached: It is not known whether it was done.")
 
 
 async def test_who_may_not_pause_a_camera_is_not_offered_to_and_is_told_who_may(

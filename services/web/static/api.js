@@ -12,6 +12,8 @@ export class Problem extends Error {
   }
 }
 
+const UNREACHED = "The web service is not reached";
+
 const told = (answer) => answer.json().catch(() => ({ title: `Answer ${answer.status}`, detail: "It cannot be read.", next_step: "Try again." }));
 
 /** What an answer that is not ok says; its Retry-After is 0 where it names no number of seconds. */
@@ -19,7 +21,8 @@ export async function problemOf(answer) {
   return new Problem(answer.status, await told(answer), Number(answer.headers.get("Retry-After")) || 0);
 }
 
-/** The JSON that answers; a body makes it a change. Throws a Problem, also where the service is not reached. */
+/** The JSON that answers; any method but GET makes a change, with a body. Throws a Problem, also
+ * where the service is not reached. */
 export async function ask(method, path, body) {
   const options = { method };
   if (method !== "GET") {
@@ -30,7 +33,9 @@ export async function ask(method, path, body) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Problem(0, { title: "The web service is not reached", detail: "Nothing was changed.", next_step: "Check the network, then try again." });
+    if (method === "GET") throw new Problem(0, { title: UNREACHED, next_step: "Check the network, then try again." });
+    // A change may have arrived, and only its answer be lost.
+    throw new Problem(0, { title: UNREACHED, detail: "It is not known whether it was done.", next_step: "Check the network, then load this page again to see." });
   }
   if (answer.ok) {
     document.getElementById("logged-out")?.remove(); // somebody logged in beside this page
