@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Dialog, Page, Route, expect
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,6 +18,7 @@ from shared.db.study_tables import study_sessions, votes
 from shared.db.tables import frames
 from shared.messages import Region
 from shared.settings import DatabaseSettings, MqttSettings
+from tests.integration.delivery import until
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
 from tests.support.browser import page_of, press, stop_clock
@@ -38,6 +39,12 @@ FRAME_AND_PICTURE = """() => {
   ];
 }"""
 ALL_SAVED = "All your answers are on the server."
+FULL = """for (let size = 1 << 20; size >= 1; size /= 2) {
+  try { for (;;) localStorage.setItem(`${size} ${Math.random()}`, "x".repeat(size)); } catch { }
+}"""
+CLOSED = """for (const name of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, name, { get() { throw new DOMException("refused", "SecurityError"); } });
+}"""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -159,6 +166,63 @@ async def test_faces_are_labelled_by_keyboard_and_no_answer_is_lost(
         )
         await expect(again.locator("#face-note")).to_contain_text("No face is left to label")
         assert await labels(engine) == ["not_a_face", "angry", "unknown"]
+
+
+@pytest.mark.parametrize("refusing", [FULL, CLOSED], ids=["full", "closed"])
+async def test_a_browser_that_keeps_nothing_labels_and_says_so(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine, refusing: str
+) -> None:
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, visit):
+        await page.add_init_script(refusing)
+        await page.goto(f"{base}/label")
+        await begin(page)
+        face, saved = page.locator("#face"), page.locator("#saved")
+        await expect(face).to_be_visible()
+        first = await face.get_attribute("src") or ""
+        await page.keyboard.press("4")
+        await expect(page.locator("#last")).to_contain_text("You said: Happy. The model:")
+        await expect(face).not_to_have_attribute("src", first)
+        await expect(saved).to_contain_text(ALL_SAVED)
+        await expect(saved).to_contain_text("This browser keeps nothing for this page")
+        assert await labels(engine) == ["happy"]
+        assert visit.complaints == []
+
+        # What waits is in the page alone, so it is not left unasked.
+        asked: list[str] = []
+
+        async def stay(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            await dialog.dismiss()
+
+        page.on("dialog", stay)
+        await expect(face).to_be_visible()
+        await page.context.set_offline(True)
+        await page.keyboard.press("1")
+        await expect(saved).to_contain_text("1 answer is in this page alone and not yet on the server.")
+        await expect(page.locator("#trouble")).to_contain_text("Your answers are in this page alone and sent again.")
+        await page.evaluate("location.assign('/sessions')")
+        await until(lambda: asked == ["beforeunload"])
+        await page.context.set_offline(False)
+        await expect(saved).to_contain_text(ALL_SAVED)
+        assert await labels(engine) == ["happy", "angry"]
+        await page.keyboard.press("z")
+        await expect(saved).to_contain_text(ALL_SAVED)
+        assert await labels(engine) == ["happy"]
+
+        # Where the login has ended, to follow a link would lose them.
+        trouble = page.locator("#trouble")
+        await page.route("**/api/v1/labels", lambda route: route.fulfill(status=401, json={"title": "Log in first"}))
+        await expect(face).to_be_visible()
+        await page.keyboard.press("2")
+        await expect(trouble).to_contain_text("Log in in another tab, then go on here")
+        await page.unroute_all()
+        await expect(face).to_be_visible()
+        await page.keyboard.press("3")
+        await expect(saved).to_contain_text(ALL_SAVED)
+        await expect(trouble).to_be_hidden()
+        assert await labels(engine) == ["happy", "disgust", "fear"]
+        await page.goto(f"{base}/sessions")
+        assert asked == ["beforeunload"]
 
 
 async def test_no_answer_counts_before_its_picture_is_seen(

@@ -21,6 +21,9 @@ export async function problemOf(answer) {
   return new Problem(answer.status, await told(answer), Number(answer.headers.get("Retry-After")) || 0);
 }
 
+/** What hinders something that is tried again by itself: then nobody has to look whether it was done. */
+export const hindrance = (problem) => (problem.status ? problem.message : `${UNREACHED}.`);
+
 /** The JSON that answers; any method but GET makes a change, with a body. Throws a Problem, also
  * where the service is not reached. */
 export async function ask(method, path, body) {

@@ -1,15 +1,17 @@
 // The page that labels: one face after the other, by keys or buttons.
 
 import { Answered } from "./answered.js";
-import { ask } from "./api.js";
+import { ask, hindrance } from "./api.js";
 import { waitAfter } from "./backoff.js";
 import { fill, icon, make, say } from "./dom.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
 import { forServer, link } from "./history-filter.js";
+import { inBrowser } from "./kept.js";
 import { LabelPicture } from "./label-picture.js";
 import { loggedOut } from "./logged-out.js";
 import { fillSessions } from "./session-choice.js";
 import { shortcut } from "./shortcuts.js";
+import { Troubles } from "./troubles.js";
 import { same, Votes } from "./votes.js";
 import { adjective, certainty, EMOTIONS } from "./words.js";
 
@@ -18,7 +20,7 @@ const CHOICES = [...EMOTIONS, "unknown", "not_a_face"].map((name, place) => [Str
 const WORDS = Object.fromEntries(CHOICES.map(([, name, word]) => [name, word]));
 const AHEAD = 8; // faces fetched before they are needed
 const MAX_SKIPPED = 100;
-const NAME = "emotion-edge labeller";
+const name = inBrowser("emotion-edge labeller");
 
 const part = (id) => document.getElementById(id);
 const filter = part("filter");
@@ -46,29 +48,25 @@ function get(path, query = {}) {
   return ask("GET", `/api/v1/labels/${path}?${parameters}`);
 }
 
-const troubles = new Map(); // by what they concern: {status, text}
-
-/** Say what is wrong with one thing, or that it is no more. A login that ended comes before all else. */
-function trouble(about, problem) {
-  if (problem) troubles.set(about, problem);
-  else troubles.delete(about);
-  const all = [...troubles.values()];
-  const box = part("trouble");
-  box.hidden = all.length === 0;
-  if (all.some(({ status }) => status === 401)) {
-    loggedOut();
-    say(box, "What you answered is kept in this browser and is sent when you are back.");
-  } else if (all.length) {
-    say(box, all[0].text);
-  }
+/** Of what is wrong, {status, text} each, the one thing to say: mostly all have one cause. A login that ended comes before
+ * all else. */
+function worst(all) {
+  if (!all.some(({ status }) => status === 401)) return all[0].text;
+  loggedOut();
+  if (!votes?.onlyHere) return "What you answered is kept in this browser and is sent when you are back.";
+  return votes.waiting().length ? "Log in in another tab, then go on here: what you answered last is in this page alone, since this browser keeps nothing for it." : "Log in again to go on. All your answers are on the server.";
 }
 
-const unreached = "The web service is not reached.";
+const troubles = new Troubles(part("trouble"), worst);
 
 function showSaved(waiting, problem) {
-  say(part("saved"), waiting ? `${waiting} ${waiting === 1 ? "answer is" : "answers are"} kept in this browser and not yet on the server.` : "All your answers are on the server.");
-  if (problem) trouble("votes", { status: problem.status, text: `${problem.status ? problem.message : unreached} Your answers are kept in this browser and sent again.` });
-  else if (!waiting) trouble("votes", null);
+  const some = `${waiting} ${waiting === 1 ? "answer is" : "answers are"}`;
+  const kept = votes.onlyHere ? "in this page alone" : "kept in this browser";
+  const told = waiting ? `${some} ${kept} and not yet on the server.` : "All your answers are on the server.";
+  const warned = votes.onlyHere ? " This browser keeps nothing for this page: leave it only when all are on the server." : "";
+  say(part("saved"), told + warned);
+  if (problem) troubles.tell("votes", { status: problem.status, text: `${hindrance(problem)} Your answers are ${kept} and sent again.` });
+  else if (!waiting) troubles.tell("votes", null);
 }
 
 /** What an answer can be given to is marked so; a button keeps the focus all the same. */
@@ -88,7 +86,7 @@ function nothingLeft() {
 function showFace() {
   const face = queue[0] ?? null;
   allow({ answers: face, skips: face });
-  trouble("picture", null);
+  troubles.tell("picture", null);
   say(part("face-note"), face ? "Loading the picture" : nothingLeft());
   picture.show(face);
 }
@@ -97,7 +95,7 @@ const picture = new LabelPicture(part("face"), part("mark"), {
   seen() {
     lost = 0;
     allow({ answers: true, skips: true });
-    trouble("picture", null);
+    troubles.tell("picture", null);
     say(part("face-note"), "");
     for (const later of queue.slice(1, 4)) new Image().src = later.picture; // so that they are there when they are wanted
   },
@@ -117,8 +115,8 @@ const picture = new LabelPicture(part("face"), part("mark"), {
   failing(status, wait) {
     allow({ answers: false, skips: true });
     say(part("face-note"), "The picture could not be loaded");
-    const why = status === 0 ? unreached : `The web service answered ${status}.`;
-    trouble("picture", { status, text: `The picture could not be loaded. ${why} It is tried again in ${wait / 1000} s; you can skip this face meanwhile.` });
+    const why = status === 0 ? hindrance({ status }) : `The web service answered ${status}.`;
+    troubles.tell("picture", { status, text: `The picture could not be loaded. ${why} It is tried again in ${wait / 1000} s; you can skip this face meanwhile.` });
   },
 });
 
@@ -148,14 +146,14 @@ async function fetchMore() {
     told = { waiting: answer.waiting, more: answer.more };
     asking = looking = false;
     failures = 0;
-    trouble("queue", null);
+    troubles.tell("queue", null);
     if (empty) showFace();
   } catch (problem) {
     if (mine !== turn) return;
     asking = false;
     failures += 1;
     const again = problem.status !== 422; // such a filter is never taken
-    trouble("queue", { status: problem.status, text: again ? `${problem.status ? problem.message : unreached} This page tries again by itself.` : problem.message });
+    troubles.tell("queue", { status: problem.status, text: again ? `${hindrance(problem)} This page tries again by itself.` : problem.message });
     if (!again) {
       looking = false;
       showFace();
@@ -270,9 +268,9 @@ async function recount() {
     counts = await get("progress", { since: midnight.toISOString() });
     countedAt = Date.now();
     showProgress();
-    trouble("progress", null);
+    troubles.tell("progress", null);
   } catch (error) {
-    trouble("progress", { status: error.status, text: error.message });
+    troubles.tell("progress", { status: error.status, text: error.message });
   }
   const missed = counting === "again";
   counting = null;
@@ -402,17 +400,20 @@ part("agreement-refresh").addEventListener("click", showAgreement);
 part("agreement").addEventListener("toggle", showAgreement, { once: true }); // not before somebody looks at it
 part("name-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const name = part("labeller").value.trim();
-  if (!name) return;
-  localStorage.setItem(NAME, name);
-  begin(name);
+  const said = part("labeller").value.trim();
+  if (!said) return;
+  name.write(said);
+  begin(said);
 });
 addEventListener("keydown", onKey);
 addEventListener("keyup", onKeyUp);
+addEventListener("beforeunload", (event) => {
+  if (votes?.onlyHere && votes.waiting().length) event.preventDefault(); // the browser asks whether to leave
+});
 
 askFor(new URLSearchParams(location.search));
 fillDevices(filter.elements.device);
 fillSessions(filter.elements.session);
-const name = loggedIn || localStorage.getItem(NAME);
-if (name) begin(name);
+const labeller = loggedIn || name.read();
+if (labeller) begin(labeller);
 else part("name-form").hidden = false;

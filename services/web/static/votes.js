@@ -1,8 +1,10 @@
 // Votes on their way: kept by the browser until the server has them, so that none is lost when the page closes, the
-// network drops or the login expires. The last answer for a face counts, so sending again does no harm.
+// network drops or the login expires. The last answer for a face counts, so sending again does no harm. A browser that
+// keeps nothing has them until the page is left.
 
 import { ask } from "./api.js";
 import { waitAfter } from "./backoff.js";
+import { inBrowser } from "./kept.js";
 
 const PREFIX = "emotion-edge votes ";
 // The face is gone, or the request does not fit: told, and not tried again.
@@ -12,27 +14,30 @@ export class Votes {
   #failures = 0;
   #timer = 0;
   #sending = false;
+  #kept;
 
   /**
    * @param labeller whose they are
    * @param named whether the server must be told so: where nobody logs in
-   * @param on called as on.taken(vote, answer), on.refused(vote, problem), on.state(waiting, trouble)
+   * @param on called as on.taken(vote, answer), on.refused(vote, problem), on.state(waiting, trouble):
+   *   how many wait, and the Problem for which they do
    */
   constructor(labeller, named, on) {
     this.labeller = labeller;
     this.named = named;
     this.on = on;
-    this.key = PREFIX + labeller;
+    this.#kept = inBrowser(PREFIX + labeller);
     addEventListener("online", () => this.send());
   }
 
   /** What waits, oldest first: {event_id, face_index, label}; a label of null takes the vote back. */
   waiting() {
-    try {
-      return JSON.parse(localStorage.getItem(this.key)) ?? [];
-    } catch {
-      return [];
-    }
+    return this.#kept.readJson([]);
+  }
+
+  /** Whether the browser keeps none of them, so that they are lost where the page is left. */
+  get onlyHere() {
+    return this.#kept.onlyHere;
   }
 
   /** Keep an answer and send it. */
@@ -84,7 +89,7 @@ export class Votes {
   }
 
   #keep(votes) {
-    localStorage.setItem(this.key, JSON.stringify(votes));
+    this.#kept.writeJson(votes);
     this.on.state(votes.length, null);
   }
 }
