@@ -17,8 +17,9 @@ from shared.db.places import Scope
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
+from tests.integration.delivery import until
 from tests.support import scenes
-from tests.support.browser import Visit, press
+from tests.support.browser import Visit, page_of, press
 from tests.support.web import ingested, records, running_web, store_frame, web_settings
 
 FILTER = "?view=detections&device=camera-1&min_confidence=0.7"
@@ -196,6 +197,30 @@ async def test_from_an_episode_to_all_of_its_frames(
             await press(page.get_by_role("button", name="Frames of everybody"))
             await expect(page.locator("#state")).to_contain_text("3 shown")
             await page.close()
+
+
+@pytest.mark.parametrize(("path", "question"), [("/history", "/episodes"), ("/label", "/queue"), ("/audit", "/audit?")])
+async def test_a_link_within_the_page_asks_for_nothing_again(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, path: str, question: str
+) -> None:
+    async with (
+        records(database_settings),
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        page_of(browser, base, "/sessions") as (page, visit),
+    ):
+        await page.add_init_script("localStorage.setItem('emotion-edge labeller', 'ada')")
+        await page.goto(f"{base}{path}?who=ada&device=camera-1")
+
+        def questions() -> int:
+            return len([url for url in visit.requests if f"/api/v1{question}" in url or f"/labels{question}" in url])
+
+        await until(lambda: questions() == 1)
+        await press(page.get_by_role("link", name="Go to the content"))
+        await expect(page).to_have_url(re.compile("#main$"))
+        await page.go_back()
+        await expect(page).to_have_url(re.compile("device=camera-1$"))
+        await page.evaluate("fetch('/healthz').then(answer => answer.text())")
+        assert questions() == 1
 
 
 HOURS = 48

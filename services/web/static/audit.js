@@ -1,5 +1,6 @@
 // The audit log, newest first. The filter stands in the address, so that it can be kept and sent.
 
+import { addressed } from "./address.js";
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
@@ -10,6 +11,7 @@ const byId = (id) => document.getElementById(id);
 const form = byId("filter");
 const lines = byId("lines");
 let cursor = null;
+let turn = 0; // answers to what was asked before are let go
 
 function row(entry) {
   const line = make("tr");
@@ -23,7 +25,9 @@ async function load(older) {
   const query = new URLSearchParams(location.search);
   for (const name of [...query.keys()]) if (!FILTERS.includes(name)) query.delete(name);
   if (older) query.set("cursor", cursor);
+  const mine = (turn += 1);
   const page = await ask("GET", `/api/v1/audit?${query}`);
+  if (mine !== turn) return;
   if (!older) lines.replaceChildren();
   lines.append(...page.items.map(row));
   if (!lines.rows.length) {
@@ -40,20 +44,18 @@ function tellFailure(error) {
   complain(form.querySelector(".problem"), error.message);
 }
 
-function show() {
-  const query = new URLSearchParams(location.search);
+async function show(query) {
   for (const name of FILTERS) form.elements[name].value = query.get(name) ?? "";
-  return load(false);
+  try {
+    await load(false);
+  } catch (error) {
+    lines.replaceChildren();
+    tellFailure(error);
+  }
 }
 
-onSubmit(form, async (values) => {
-  const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value.trim()));
-  history.pushState(null, "", query.size ? `?${query}` : location.pathname);
-  await show();
-});
+const go = addressed(show);
+
+onSubmit(form, (values) => go(new URLSearchParams(Object.entries(values).filter(([, value]) => value.trim()))));
 byId("older").addEventListener("click", () => load(true).catch(tellFailure));
-addEventListener("popstate", () => show().catch(tellFailure));
-show().catch((error) => {
-  lines.replaceChildren();
-  tellFailure(error);
-});
+show(new URLSearchParams(location.search));

@@ -1,5 +1,6 @@
 // The history: a filter in the address, a timeline, and a list that goes on by cursor.
 
+import { addressed } from "./address.js";
 import { icon, make, say } from "./dom.js";
 import { thumbnail } from "./face-picture.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
@@ -32,12 +33,10 @@ function wished() {
   return found;
 }
 
-/** Ask for something else: the address changes, so that the back button leads back. */
-function go(next) {
+const go = addressed((next) => {
   asked = next;
-  history.pushState(null, "", link(location.pathname, asked));
   load();
-}
+});
 
 function narrow(from, to) {
   const next = new URLSearchParams(asked);
@@ -180,10 +179,6 @@ get("zoom-out").addEventListener("click", () => {
   if (!timeline.span) return;
   const [from, to] = timeline.span;
   narrow(from - (to - from) / 2, Math.min(Date.now(), to + (to - from) / 2));
-});
-window.addEventListener("popstate", () => {
-  asked = new URLSearchParams(location.search);
-  load();
 });
 fillDevices(form.elements.device);
 loadModels();

@@ -1,11 +1,12 @@
 // The page that labels: one face after the other, by keys or buttons.
 
+import { addressed } from "./address.js";
 import { Answered } from "./answered.js";
 import { ask, hindrance } from "./api.js";
 import { waitAfter } from "./backoff.js";
 import { fill, icon, make, say } from "./dom.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
-import { forServer, link } from "./history-filter.js";
+import { forServer } from "./history-filter.js";
 import { inBrowser } from "./kept.js";
 import { LabelPicture } from "./label-picture.js";
 import { loggedOut } from "./logged-out.js";
@@ -183,11 +184,7 @@ function askFor(wanted) {
   if (votes) next();
 }
 
-/** Ask for others: the address changes, so that the back button leads back. */
-function go(wanted) {
-  history.pushState(null, "", link(location.pathname, wanted));
-  askFor(wanted);
-}
+const go = addressed(askFor);
 
 function answer(label) {
   const face = queue[0];
@@ -392,10 +389,6 @@ filter.addEventListener("change", (event) => {
   if (event.target.tagName === "SELECT" && filter.elements.last.value !== "own") go(fromForm(filter));
 });
 part("reset").addEventListener("click", () => go(new URLSearchParams()));
-addEventListener("popstate", () => {
-  // A link within the page comes here too.
-  if (link(location.pathname, asked) !== location.pathname + location.search) askFor(new URLSearchParams(location.search));
-});
 part("agreement-refresh").addEventListener("click", showAgreement);
 part("agreement").addEventListener("toggle", showAgreement, { once: true }); // not before somebody looks at it
 part("name-form").addEventListener("submit", (event) => {
