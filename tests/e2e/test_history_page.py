@@ -223,6 +223,36 @@ async def test_a_link_within_the_page_asks_for_nothing_again(
         assert questions() == 1
 
 
+AUTUMN = "last=own&from=2026-11-01T06%3A30%3A00.123Z&to=2026-11-01T06%3A45%3A00.456Z"
+"""In New York the second half past one of that night."""
+
+
+async def test_a_time_in_the_address_stays_as_it_is_while_its_field_is_left_alone(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    async with (
+        records(database_settings),
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+    ):
+        context = await browser.new_context(timezone_id="America/New_York")
+        page = await context.new_page()
+        await page.goto(f"{base}/history?{AUTUMN}")
+        filters = page.get_by_role("form", name="Filter")
+        start, end = filters.get_by_label("From", exact=True), filters.get_by_label("To, not included")
+        await expect(start).to_have_value(re.compile("^2026-11-01T01:30"))
+        await filters.get_by_label("Emotion").select_option("happy")
+        await press(filters.get_by_role("button", name="Show"))
+        await expect(page).to_have_url(re.compile("emotion=happy"))
+        asked = parse_qs(urlsplit(page.url).query)
+        assert (asked["from"], asked["to"]) == (["2026-11-01T06:30:00.123Z"], ["2026-11-01T06:45:00.456Z"])
+        await end.fill("2026-11-01T12:00:00")
+        await press(filters.get_by_role("button", name="Show"))
+        await expect(page).to_have_url(re.compile("T17"))
+        asked = parse_qs(urlsplit(page.url).query)
+        assert (asked["from"], asked["to"]) == (["2026-11-01T06:30:00.123Z"], ["2026-11-01T17:00:00.000Z"])
+        await context.close()
+
+
 HOURS = 48
 VISITS = (10, 20, 30, 40)
 """When in those hours somebody came by: between two bars of half an hour each."""

@@ -1,5 +1,6 @@
 """The pages of study sessions in a real browser, over a real Postgres."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -315,3 +316,26 @@ async def test_a_session_is_corrected_on_its_page_and_says_what_keeps_a_device_f
         row = (await connection.execute(select(study_sessions))).one()
     assert (row.participant, row.condition, row.devices, row.ended_at) == ("P08", "alone", ["camera-1"], None)
     assert row.started_at == BEGIN.replace(microsecond=0)
+
+
+async def test_a_start_in_the_hour_that_comes_twice_is_not_moved_by_another_correction(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+) -> None:
+    start = datetime(2026, 11, 1, 6, 30, 0, 400_000, tzinfo=UTC)  # in New York the second half past one of that night
+    values = {"participant": "P07", "devices": ["camera-1"], "created_by": "ada"}
+    new = study_sessions.insert().values(**values, started_at=start, ended_at=start + timedelta(minutes=1))
+    async with engine.begin() as connection:
+        session = (await connection.execute(new.returning(study_sessions.c.id))).scalar_one()
+    async with running_web(web_settings(mqtt_settings, database_settings)) as base:
+        context = await browser.new_context(timezone_id="America/New_York")
+        page = await context.new_page()
+        await page.goto(f"{base}/sessions/{session}")
+        form = page.locator("#correct")
+        await expect(form.get_by_label("Start")).to_have_value(re.compile("^2026-11-01T01:30"))
+        await form.get_by_label("Condition").fill("alone")
+        await press(form.get_by_role("button", name="Save the corrections"))
+        await expect(page.locator("#corrected")).to_have_text("Saved.")
+        await context.close()
+    async with engine.connect() as connection:
+        row = (await connection.execute(select(study_sessions))).one()
+    assert (row.condition, row.started_at, row.ended_at) == ("alone", start, start + timedelta(minutes=1))

@@ -1,13 +1,15 @@
 // A form whose named fields stand in the address, in the words of history-filter.js.
 
-import { read, toField } from "./history-filter.js";
+import { read } from "./history-filter.js";
+import { fillMoment, momentOf } from "./moment-field.js";
 
 /** Show what an address asks for. */
 export function fillForm(form, asked) {
   for (const field of form.elements) {
     if (!field.name) continue;
     const value = asked.get(field.name) ?? "";
-    field.value = field.type === "datetime-local" ? toField(value) : value;
+    if (field.type === "datetime-local") fillMoment(field, value);
+    else field.value = value;
     // What a list lacks can still be asked for by a link.
     if (field.tagName === "SELECT" && value && field.value !== value) field.append(new Option(value, value, true, true));
   }
@@ -25,7 +27,7 @@ export function fromForm(form) {
   for (const field of form.elements) {
     if (!field.name || !field.value) continue;
     if (field.type === "datetime-local") {
-      if (form.elements.last.value === "own") found.set(field.name, new Date(field.value).toISOString());
+      if (form.elements.last.value === "own") found.set(field.name, momentOf(field));
     } else found.set(field.name, field.value.trim());
   }
   return found;

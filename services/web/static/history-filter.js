@@ -31,12 +31,5 @@ export function link(path, asked) {
   return text ? `${path}?${text}` : path;
 }
 
-/** A moment as a form's own time of day, in the viewer's zone. */
-export function toField(moment) {
-  const at = new Date(moment);
-  if (Number.isNaN(at.getTime())) return "";
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60e3).toISOString().slice(0, 19);
-}
-
 /** Ask the server for what an address's filter means; throws a Problem. */
 export const read = (path, query = new URLSearchParams()) => ask("GET", link(path, query));

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { chip, icon, make, say } from "./dom.js";
 import { fieldDraft, formDraft } from "./drafts.js";
 import { onSubmit } from "./forms.js";
-import { toField } from "./history-filter.js";
+import { fillMoment, momentOf } from "./moment-field.js";
 import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
 import { shortcut } from "./shortcuts.js";
 import { dateAndTime, duration, EMOTIONS, looksLike, timeOfDay } from "./words.js";
@@ -347,11 +347,11 @@ const correctionDraft = correction && formDraft("correct", correction);
 async function showCorrection() {
   const { elements } = correction;
   for (const name of ["participant", "condition"]) elements[name].value = session[name];
-  for (const name of TIMES) elements[name].value = elements[name].dataset.before = session[name] ? toField(session[name]) : "";
+  for (const name of TIMES) fillMoment(elements[name], session[name]);
   await fillDeviceBoxes(part("devices"), (device) => session.devices.includes(device), session.devices);
 }
 
-/** Only what differs is changed: a field has no fractions of a second, which would be lost. */
+/** What differs from what is known. */
 function corrections() {
   const given = new FormData(correction);
   const changes = {};
@@ -359,10 +359,10 @@ function corrections() {
   const devices = given.getAll("devices");
   if ([...devices].sort().join() !== [...session.devices].sort().join()) changes.devices = devices;
   for (const name of TIMES) {
-    const text = given.get(name);
-    if (text === correction.elements[name].dataset.before) continue;
-    if (!text && name === "started_at") throw new Error("Give the time at which the session started.");
-    changes[name] = text ? new Date(text).toISOString() : null;
+    const moment = momentOf(correction.elements[name]) || null;
+    if (moment === session[name]) continue;
+    if (!moment && name === "started_at") throw new Error("Give the time at which the session started.");
+    changes[name] = moment;
   }
   if (changes.devices?.length === 0) throw new Error("Choose at least one device.");
   return changes;
