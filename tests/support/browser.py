@@ -1,14 +1,16 @@
 """Chromium, what a page does in it, and made-up devices to look at."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Route, async_playwright, expect
+from playwright.async_api import Error as PlaywrightError
 
 from shared.messages import Desired, Live, Problem, decode, encode_ack
 from shared.mqtt import MqttLink
@@ -102,6 +104,65 @@ async def page_of(browser: Browser, base: str, path: str, *, width: int = 1280) 
         yield page, visit
     finally:
         await context.close()
+
+
+class Held:
+    """The first request of a kind waits, the others pass: for what pages do with answers that come late.
+
+    It waits before the server has it; with `answered` it is its answer that waits, and tells of what was before.
+    """
+
+    def __init__(self, page: Page, method: str, url: str, *, answered: bool = False) -> None:
+        self.came = asyncio.Event()
+        self.ended = asyncio.Event()
+        """The first one is answered, or the page has called it back."""
+        self.most = 0
+        """How many were under way at once."""
+        self.release = asyncio.Event()
+        self._first: Request | None = None
+        self._under_way = 0
+        self._page, self._method, self._url, self._answered = page, method, re.compile(url), answered
+        page.on("request", self._begun)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
+
+    def _mine(self, request: Request) -> bool:
+        return request.method == self._method and self._url.search(request.url) is not None
+
+    def _begun(self, request: Request) -> None:
+        if self._mine(request):
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
+
+    def _ended(self, request: Request) -> None:
+        if self._mine(request):
+            self._under_way -= 1
+            if request == self._first:
+                self.ended.set()
+
+    async def _at_the_door(self, route: Route) -> None:
+        if not self._mine(route.request):
+            await route.fallback()
+            return
+        answer = None
+        if self._first is None:
+            self._first = route.request
+            answer = await route.fetch() if self._answered else None
+            self.came.set()
+            await self.release.wait()
+        with suppress(PlaywrightError):  # called back meanwhile
+            await (route.fulfill(response=answer) if answer else route.continue_())
+
+    async def begin(self) -> "Held":
+        """Stand at the door."""
+        await self._page.route(self._url, self._at_the_door)
+        return self
+
+    async def let_through(self) -> None:
+        """Let the first one go on, and wait until the page has its answer."""
+        self.release.set()
+        await self.ended.wait()
+        await self._page.evaluate("fetch('/healthz').then(answer => answer.text())")  # an answer that comes after it
 
 
 class Device:

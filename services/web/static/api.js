@@ -24,10 +24,10 @@ export async function problemOf(answer) {
 /** What hinders something that is tried again by itself: then nobody has to look whether it was done. */
 export const hindrance = (problem) => (problem.status ? problem.message : `${UNREACHED}.`);
 
-/** The JSON that answers; any method but GET makes a change, with a body. Throws a Problem, also
- * where the service is not reached. */
-export async function ask(method, path, body) {
-  const options = { method };
+/** The JSON that answers; any method but GET makes a change, with a body and maybe more options of fetch. Throws a Problem,
+ * also where the service is not reached. */
+export async function ask(method, path, body, more) {
+  const options = { ...more, method };
   if (method !== "GET") {
     options.headers = { "Content-Type": "application/json" };
     options.body = JSON.stringify(body ?? {});

@@ -46,6 +46,13 @@ export class Draft {
     storage((kept) => (this.#offer ? kept.setItem(this.#key, this.#offered) : kept.removeItem(this.#key)));
   }
 
+  /** What it was typed for is gone. */
+  forget() {
+    this.#offer?.remove();
+    this.#offer = null;
+    this.saved();
+  }
+
   /** Offer what was typed here before, where it is not what stands here. */
   offer() {
     const text = storage((kept) => kept.getItem(this.#key));

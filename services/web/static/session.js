@@ -1,12 +1,16 @@
 // The review of one study session: how each person looked over time, the picture at a moment, markers, notes.
 
-import { ask } from "./api.js";
+import { ask, hindrance } from "./api.js";
 import { chip, icon, make, say } from "./dom.js";
 import { fieldDraft, formDraft } from "./drafts.js";
 import { onSubmit } from "./forms.js";
 import { fillMoment, momentOf } from "./moment-field.js";
+import { again } from "./polling.js";
+import { Saving } from "./saving.js";
 import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
+import { Markers } from "./session-markers.js";
 import { shortcut } from "./shortcuts.js";
+import { Troubles } from "./troubles.js";
 import { dateAndTime, duration, EMOTIONS, looksLike, timeOfDay } from "./words.js";
 
 const REFRESH_MS = 10_000; // while it runs
@@ -14,6 +18,7 @@ const SAVE_AFTER_MS = 1000;
 const PICTURE_AFTER_MS = 150;
 const WORD_PX = 90; // a stretch narrower than this has no room for its word
 const NO_FACE_STEPS = 1.5;
+const ROUNDING = 1e-6; // a step's own start may be counted a hair before it
 
 const part = (id) => document.getElementById(id);
 const id = location.pathname.split("/").at(-1);
@@ -22,29 +27,34 @@ const may = new Set(part("session").dataset.rights.split(" "));
 
 let session = null;
 let line = null;
-let markers = [];
+let lineTurn = 0; // of two answers the older one is let go
 let begin = null; // of the stretch shown, where it is not the session's start
+let momentMs = null; // the one that is looked at: the steps of the line grow while a session runs
 let following = true; // a running session's last moment, until another is chosen
 
-function trouble(text) {
-  part("trouble").hidden = !text;
-  say(part("trouble"), text);
-}
+const troubles = new Troubles(part("trouble"));
 
-/** Do something that may be refused; says so on the page. */
-async function attempt(action) {
+/** Do something that may be refused; says so on the page, until it is done after all. */
+async function attempt(what, action) {
   try {
     const result = await action();
-    trouble("");
+    troubles.tell(what, null);
     return result;
   } catch (error) {
-    trouble(error.message);
+    troubles.tell(what, error.message);
     return null;
   }
 }
 
+const markers = new Markers(`${base}/markers`, may.has("label"), troubles, {
+  chosen: (moment) => line && choose(moment),
+  shown: drawMarkers,
+});
+
 const fromMs = () => Date.parse(line.from);
-const momentMs = () => fromMs() + Number(part("moment").value) * line.step_s * 1000;
+const stepMs = () => line.step_s * 1000;
+const stepStart = (step) => fromMs() + step * stepMs();
+const stepOf = (stretch) => Math.round((Date.parse(stretch.start) - fromMs()) / stepMs());
 const running = () => session.ended_at === null;
 
 function showSession() {
@@ -73,7 +83,7 @@ function showSession() {
 function runs(person) {
   const found = [];
   for (const stretch of person.stretches) {
-    const at = Math.round((Date.parse(stretch.start) - fromMs()) / (line.step_s * 1000));
+    const at = stepOf(stretch);
     const looks = stretch.looks ?? "unsure";
     const last = found.at(-1);
     if (last && last.looks === looks && at - last.to < NO_FACE_STEPS) last.to = at + 1;
@@ -85,10 +95,9 @@ function runs(person) {
 const person = (one, several) => `Person ${one.track_id}${several ? ` at ${one.device}` : ""}`;
 
 function showLine() {
-  const steps = Math.max(1, Math.ceil((Date.parse(line.to) - fromMs()) / (line.step_s * 1000)));
-  const slider = part("moment");
-  slider.max = steps - 1;
-  if (following && running() && line.complete) slider.value = steps - 1;
+  const steps = Math.max(1, Math.ceil((Date.parse(line.to) - fromMs()) / stepMs()));
+  part("moment").max = steps - 1;
+  lookAt(following && running() && line.complete ? stepStart(steps - 1) : (momentMs ?? fromMs()));
   const several = session.devices.length > 1;
   part("bars").replaceChildren(
     ...line.people.map((one) => {
@@ -101,13 +110,13 @@ function showLine() {
         const piece = make("span", `run run-${run.looks}`, looksLike(run.looks));
         piece.style.left = `${(run.from / steps) * 100}%`;
         piece.style.width = `${((run.to - run.from) / steps) * 100}%`;
-        piece.title = `${looksLike(run.looks)}, ${timeOfDay(fromMs() + run.from * line.step_s * 1000)}`;
+        piece.title = `${looksLike(run.looks)}, ${timeOfDay(stepStart(run.from))}`;
         piece.dataset.share = (run.to - run.from) / steps;
         bar.append(piece);
       }
       bar.addEventListener("click", (event) => {
         const place = bar.getBoundingClientRect();
-        choose(Math.floor(((event.clientX - place.left) / place.width) * steps));
+        chooseStep(Math.floor(((event.clientX - place.left) / place.width) * steps));
       });
       box.append(make("h3", "", person(one, several)), bar);
       return box;
@@ -158,7 +167,7 @@ function drawMarkers() {
   const whole = Date.parse(line.to) - fromMs();
   for (const bar of part("bars").querySelectorAll(".bar")) {
     bar.querySelectorAll(".tick").forEach((tick) => tick.remove());
-    for (const marker of markers) {
+    for (const marker of markers.items) {
       const share = (Date.parse(marker.at) - fromMs()) / whole;
       if (share < 0 || share > 1) continue;
       const tick = make("span", "tick");
@@ -173,13 +182,13 @@ let pictureTimer = 0;
 let pictureNumber = 0;
 
 function showMoment() {
-  const at = momentMs();
-  say(part("moment-title"), `At ${timeOfDay(at)}, ${duration((at - Date.parse(session.started_at)) / 1000)} after the start`);
-  part("moment").setAttribute("aria-valuetext", timeOfDay(at));
+  const step = Number(part("moment").value);
+  say(part("moment-title"), `At ${timeOfDay(momentMs)}, ${duration((momentMs - Date.parse(session.started_at)) / 1000)} after the start`);
+  part("moment").setAttribute("aria-valuetext", timeOfDay(momentMs));
   const several = session.devices.length > 1;
   const here = [];
   for (const one of line.people) {
-    const stretch = one.stretches.find((each) => Math.abs(Date.parse(each.start) - at) < line.step_s * 500 + 1);
+    const stretch = one.stretches.find((each) => stepOf(each) === step);
     if (!stretch) continue;
     const looks = stretch.looks ?? "unsure";
     const item = make("li");
@@ -193,7 +202,7 @@ function showMoment() {
   for (const bar of part("bars").querySelectorAll(".bar")) {
     let mark = bar.querySelector(".here");
     if (!mark) bar.append((mark = make("span", "here")));
-    mark.style.left = `${((Number(part("moment").value) + 0.5) / steps) * 100}%`;
+    mark.style.left = `${((step + 0.5) / steps) * 100}%`;
   }
   clearTimeout(pictureTimer);
   pictureTimer = setTimeout(showPicture, PICTURE_AFTER_MS);
@@ -202,7 +211,7 @@ function showMoment() {
 /** The last picture that was kept up to the moment, of whichever of the devices has one. */
 async function showPicture() {
   const mine = ++pictureNumber;
-  const until = new Date(momentMs() + line.step_s * 1000).toISOString();
+  const until = new Date(stepStart(Number(part("moment").value) + 1)).toISOString();
   try {
     const found = await Promise.all(
       session.devices.map((device) => ask("GET", `/api/v1/frames?${new URLSearchParams({ device, from: session.started_at, to: until, limit: 1 })}`)),
@@ -224,113 +233,67 @@ async function showPicture() {
   }
 }
 
-function choose(step) {
+/** Set the slider to the step in which a moment is; one outside the line is brought to its nearer end. */
+function lookAt(moment) {
   const slider = part("moment");
+  const step = Math.floor((moment - fromMs()) / stepMs() + ROUNDING);
   slider.value = Math.min(Number(slider.max), Math.max(0, step));
-  following = Number(slider.value) === Number(slider.max);
+  momentMs = Number(slider.value) === step ? moment : stepStart(Number(slider.value));
+}
+
+function choose(moment) {
+  lookAt(moment);
+  following = part("moment").value === part("moment").max;
   showMoment();
 }
 
+const chooseStep = (step) => choose(stepStart(step));
+
 async function loadLine() {
+  const mine = ++lineTurn;
   const query = begin ? `?from=${encodeURIComponent(begin)}` : "";
-  const found = await attempt(() => ask("GET", `${base}/timeline${query}`));
-  if (!found) return;
-  line = found;
+  try {
+    const found = await ask("GET", `${base}/timeline${query}`);
+    if (mine !== lineTurn) return;
+    line = found;
+    troubles.tell("line", null);
+  } catch (error) {
+    if (mine === lineTurn) troubles.tell("line", error.message);
+    return;
+  }
   showLine();
-}
-
-function showMarkers() {
-  part("no-markers").hidden = markers.length > 0;
-  const drafts = [];
-  const offers = make("div"); // a list has no room for them
-  part("marker-offers").replaceChildren(offers);
-  part("markers").replaceChildren(
-    ...markers.map((marker) => {
-      const item = make("li");
-      const jump = make("button", "", timeOfDay(marker.at));
-      jump.type = "button";
-      jump.setAttribute("aria-label", `Go to ${timeOfDay(marker.at)}`);
-      jump.addEventListener("click", () => line && choose(Math.floor((Date.parse(marker.at) - fromMs()) / (line.step_s * 1000))));
-      const text = make("input");
-      text.value = marker.text;
-      text.maxLength = 500;
-      text.required = true;
-      text.readOnly = !may.has("label");
-      text.setAttribute("aria-label", `What was noticed at ${timeOfDay(marker.at)}`);
-      const draft = fieldDraft(`marker ${marker.id}`, text, offers);
-      text.addEventListener("change", async () => {
-        if (await attempt(() => ask("PATCH", `${base}/markers/${marker.id}`, { text: text.value }))) draft.saved();
-      });
-      item.append(jump, text);
-      drafts.push(draft);
-      if (may.has("label")) {
-        const remove = make("button", "", "Delete");
-        remove.type = "button";
-        remove.setAttribute("aria-label", `Delete the marker at ${timeOfDay(marker.at)}`);
-        remove.addEventListener("click", async () => {
-          await attempt(() => ask("DELETE", `${base}/markers/${marker.id}`));
-          await loadMarkers();
-          part("mark-text").focus();
-        });
-        item.append(remove);
-      }
-      return item;
-    }),
-  );
-  if (may.has("label")) for (const draft of drafts) draft.offer();
-  drawMarkers();
-}
-
-async function loadMarkers() {
-  const found = await attempt(() => ask("GET", `${base}/markers`));
-  if (!found) return;
-  markers = found.items;
-  showMarkers();
 }
 
 async function mark() {
   const text = part("mark-text").value.trim();
-  if (!text || !session || !may.has("label")) return;
+  if (!text || !session || !may.has("label") || !(running() || line)) return;
   // While it runs a marker means now, by the server's clock; afterwards the moment that is looked at.
-  const moment = running() ? null : Math.min(momentMs(), Date.parse(session.ended_at));
+  const moment = running() ? null : Math.min(momentMs, Date.parse(session.ended_at));
   // The server's times are finer than the browser's: the first moment, cut to milliseconds, would be before the start.
   const at = running() ? {} : { at: moment <= Date.parse(session.started_at) ? session.started_at : new Date(moment).toISOString() };
-  const added = await attempt(() => ask("POST", `${base}/markers`, { text, ...at }));
+  const added = await attempt("mark", () => ask("POST", `${base}/markers`, { text, ...at }));
   if (!added) return;
-  markDraft.saved();
-  await loadMarkers();
+  if (part("mark-text").value.trim() === text) markDraft.saved();
+  await markers.load();
   say(part("announce"), `Marked ${timeOfDay(added.at)}: ${added.text}`);
 }
 
-let saveTimer = 0;
-let saved = "";
-const notesDraft = fieldDraft("notes", part("notes"));
 const markDraft = fieldDraft("mark", part("mark-text"), part("mark"));
-
-async function saveNotes(keepalive = false) {
-  clearTimeout(saveTimer);
-  const notes = part("notes").value;
-  if (notes === saved) return;
-  say(part("notes-state"), "Saving");
-  try {
-    if (keepalive) {
-      await fetch(base, { method: "PATCH", keepalive, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ notes }) });
-      return;
-    }
-    await ask("PATCH", base, { notes });
-    saved = notes;
-    if (part("notes").value === notes) notesDraft.saved();
-    say(part("notes-state"), part("notes").value === notes ? "Saved" : "Not saved yet");
-  } catch (error) {
-    say(part("notes-state"), `Not saved. ${error.message} It is tried again in some seconds.`);
-    saveTimer = setTimeout(saveNotes, 5000);
-  }
-}
+const notesDraft = fieldDraft("notes", part("notes"));
+const notesState = (text) => say(part("notes-state"), text);
+const notes = new Saving(() => part("notes").value, (text, more) => ask("PATCH", base, { notes: text }, more), {
+  saving: () => notesState("Saving"),
+  saved(whole) {
+    if (whole) notesDraft.saved();
+    notesState(whole ? "Saved" : "Not saved yet");
+  },
+  failed: (problem, again) => notesState(`Not saved. ${hindrance(problem)}${again ? " It is tried again in some seconds." : ""}`),
+});
 
 /** While it runs: which of its devices record nothing, or no pictures, and why. */
 async function showInTheWay() {
-  const items = running() ? await attempt(async () => (await ask("GET", "/api/v1/devices")).items) : [];
-  if (!items) return;
+  const items = running() ? await attempt("devices", async () => (await ask("GET", "/api/v1/devices")).items) : [];
+  if (!items || (items.length && !running())) return; // or it was ended meanwhile, and said so by a later turn
   const said = items.filter(({ device }) => session.devices.includes(device)).map((entry) => [entry.device, inTheWay(entry)]);
   const lines = said.filter(([, remark]) => remark).map(([device, remark]) => `${device}: ${remark}.`);
   const list = part("in-the-way");
@@ -384,30 +347,30 @@ if (correction) {
 }
 
 async function open() {
-  session = await attempt(() => ask("GET", base));
+  session = await attempt("session", () => ask("GET", base));
   if (!session) return;
-  saved = session.notes;
-  part("notes").value = saved;
+  part("notes").value = session.notes;
+  notes.has(session.notes);
   part("notes").readOnly = !may.has("research");
   part("remove").hidden = !may.has("research");
   part("mark").hidden = !may.has("label");
   if (may.has("research")) notesDraft.offer();
   if (may.has("label")) markDraft.offer();
   showSession();
-  await Promise.all([loadLine(), loadMarkers(), showInTheWay()]);
+  await Promise.all([loadLine(), markers.load(), showInTheWay()]);
   if (correction) {
     await showCorrection();
     correctionDraft.offer();
   }
 }
 
-part("moment").addEventListener("input", () => line && choose(Number(part("moment").value)));
+part("moment").addEventListener("input", () => line && chooseStep(Number(part("moment").value)));
 part("mark").addEventListener("submit", (event) => {
   event.preventDefault();
   mark();
 });
 part("stop").addEventListener("click", async () => {
-  const ended = await attempt(() => ask("POST", `${base}/stop`));
+  const ended = await attempt("stop", () => ask("POST", `${base}/stop`));
   if (!ended) return;
   session = { ...session, ...ended };
   showSession();
@@ -416,35 +379,31 @@ part("stop").addEventListener("click", async () => {
 part("later").addEventListener("click", () => {
   begin = line.to;
   following = false;
-  part("moment").value = 0;
   loadLine();
 });
 part("notes").addEventListener("input", () => {
-  say(part("notes-state"), "Not saved yet");
-  clearTimeout(saveTimer);
-  saveTimer = setTimeout(saveNotes, SAVE_AFTER_MS);
+  notesState("Not saved yet");
+  notes.soon(SAVE_AFTER_MS);
 });
-part("notes").addEventListener("blur", () => saveNotes());
-addEventListener("pagehide", () => saveNotes(true));
+part("notes").addEventListener("blur", () => notes.now());
+addEventListener("pagehide", () => notes.leave());
 part("sure").addEventListener("change", () => (part("delete").disabled = !part("sure").checked));
 part("delete").addEventListener("click", async () => {
-  if (await attempt(() => ask("DELETE", base))) location.assign("/sessions");
+  if (await attempt("delete", () => ask("DELETE", base))) location.assign("/sessions");
 });
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !line || event.target.closest("input:not([type=range]), textarea, select")) return;
   if (event.target === part("moment") && event.key.startsWith("Arrow") && !event.shiftKey) return; // the slider's own
   const step = Number(part("moment").value);
   const far = event.shiftKey ? 10 : 1;
-  if (event.key === "ArrowLeft") choose(step - far);
-  else if (event.key === "ArrowRight") choose(step + far);
+  if (event.key === "ArrowLeft") chooseStep(step - far);
+  else if (event.key === "ArrowRight") chooseStep(step + far);
   else if (shortcut(event) === "m") mark();
   else return;
   event.preventDefault();
 });
 new ResizeObserver(fitWords).observe(part("bars"));
-setInterval(() => {
-  if (!session || !running() || document.hidden) return;
-  loadLine();
-  showInTheWay();
+again(async () => {
+  if (session && running() && !document.hidden) await Promise.all([loadLine(), showInTheWay()]);
 }, REFRESH_MS);
 open();

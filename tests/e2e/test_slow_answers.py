@@ -1,0 +1,217 @@
+"""What pages do with answers that come late, cross each other or are lost: in a real browser, over a real Postgres."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from playwright.async_api import Browser, expect
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.web.settings import WebSettings
+from shared.db.study_tables import session_markers, study_sessions
+from shared.settings import DatabaseSettings, MqttSettings
+from tests.integration.delivery import until
+from tests.support.browser import Held, page_of, press
+from tests.support.labelled import kept_minute
+from tests.support.web import records, running_web, web_settings
+
+NOW = datetime.now(UTC)
+BEGIN = NOW - timedelta(minutes=2)
+TIMELINE = r"/timeline$"
+REFRESH_MS = 10_000
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    async with records(database_settings, BEGIN.date(), NOW.date()) as engine:
+        await kept_minute(engine, BEGIN)
+        yield engine
+
+
+@pytest.fixture
+def settings(mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine) -> WebSettings:
+    return web_settings(mqtt_settings, database_settings)
+
+
+async def begun(engine: AsyncEngine, ago: timedelta) -> UUID:
+    """A session of camera-1 that runs since then."""
+    values: dict[str, Any] = {"participant": "P07", "devices": ["camera-1"], "created_by": "ada"}
+    row = study_sessions.insert().values(**values, started_at=datetime.now(UTC) - ago).returning(study_sessions.c.id)
+    async with engine.begin() as connection:
+        found: UUID = (await connection.execute(row)).scalar_one()
+    return found
+
+
+async def notes_of(engine: AsyncEngine, session: UUID) -> str:
+    async with engine.connect() as connection:
+        found: str = (
+            await connection.execute(select(study_sessions.c.notes).where(study_sessions.c.id == session))
+        ).scalar_one()
+    return found
+
+
+async def test_notes_are_saved_one_after_the_other_and_the_newest_stay(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(minutes=5))
+    async with running_web(settings) as base, page_of(browser, base, f"/sessions/{session}") as (page, _):
+        notes, state = page.get_by_label("Free text"), page.locator("#notes-state")
+        await expect(notes).to_be_editable()
+        slow = await Held(page, "PATCH", f"/sessions/{session}$").begin()
+        await notes.fill("one")
+        await notes.blur()
+        await slow.came.wait()
+        await notes.fill("one two")
+        await notes.blur()
+        await slow.let_through()
+        await expect(state).to_have_text("Saved")
+        assert slow.most == 1
+        assert await notes_of(engine, session) == "one two"
+        assert await page.evaluate("sessionStorage.length") == 0
+
+        # Left while an older save is under way.
+        await page.unroute_all()
+        slow = await Held(page, "PATCH", f"/sessions/{session}$").begin()
+        await notes.fill("three")
+        await notes.blur()
+        await slow.came.wait()
+        await notes.fill("three four")
+        await page.goto(f"{base}/sessions")
+        slow.release.set()
+
+        async def newest() -> bool:
+            return await notes_of(engine, session) == "three four"
+
+        await until(newest)
+        await slow.ended.wait()
+        assert await newest()
+
+
+async def test_the_text_of_a_marker_is_saved_one_after_the_other_and_the_newest_stays(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(minutes=5))
+    marker = {"session_id": session, "at": BEGIN, "text": "I was lost", "created_by": "ada"}
+    async with engine.begin() as connection:
+        await connection.execute(insert(session_markers).values(marker))
+    async with running_web(settings) as base, page_of(browser, base, f"/sessions/{session}") as (page, visit):
+        text = page.get_by_label("What was noticed at")
+        await expect(text).to_have_value("I was lost")
+        slow = await Held(page, "PATCH", "/markers/").begin()
+        await text.fill("I was lost here")
+        await text.blur()
+        await slow.came.wait()
+        await text.fill("I was lost there")
+        await text.blur()
+        # Another marker draws the list anew: what is not saved yet stands as it was typed.
+        await press(page.get_by_role("button", name="Mark now"))
+        await expect(page.locator("#markers li")).to_have_count(2)
+        await expect(text.first).to_have_value("I was lost there")
+        await slow.let_through()
+
+        async def newest() -> bool:
+            async with engine.connect() as connection:
+                return "I was lost there" in list(await connection.scalars(select(session_markers.c.text)))
+
+        await until(newest)
+        await page.reload()
+        await expect(text.first).to_have_value("I was lost there")
+        await expect(page.get_by_text("You typed something here that was not saved.")).to_have_count(0)
+        assert slow.most == 1
+        assert visit.complaints == []
+
+
+async def test_an_older_timeline_does_not_replace_the_one_that_was_asked_for_since(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(hours=30))
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, visit):
+        await page.clock.install()
+        await page.goto(f"{base}/sessions/{session}")
+        note = page.locator("#line-note")
+        later = page.get_by_role("button", name="Go on to the next 24 hours")
+        await expect(later).to_be_visible()
+        first = await note.inner_text()
+        slow = await Held(page, "GET", TIMELINE).begin()
+        await page.clock.fast_forward(REFRESH_MS)
+        await slow.came.wait()
+        for _ in range(3):
+            await page.clock.fast_forward(REFRESH_MS)
+        await press(later)
+        await expect(later).to_be_hidden()
+        assert await note.inner_text() != first
+        begins = (await note.inner_text()).split(" to ")[0]
+        await slow.let_through()
+        assert await later.is_hidden()
+        assert (await note.inner_text()).startswith(f"{begins} to ")
+        assert slow.most == 1
+        assert visit.complaints == []
+
+
+async def test_the_moment_that_is_looked_at_stays_while_the_session_grows(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(hours=10))
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, _):
+        await page.clock.install()
+        await page.goto(f"{base}/sessions/{session}")
+        slider, title = page.get_by_label("Moment."), page.locator("#moment-title")
+        await expect(title).to_contain_text("At ")
+        last = await title.inner_text()
+        await slider.press("ArrowLeft")
+        await slider.press("ArrowLeft")
+        await expect(title).not_to_have_text(last)
+        looked_at = await title.inner_text()
+
+        async def refreshed() -> datetime:
+            """The session's end in the next timeline."""
+            async with page.expect_response(re.compile(TIMELINE)) as waiting:
+                await page.clock.fast_forward(REFRESH_MS)
+            return datetime.fromisoformat((await (await waiting.value).json())["to"])
+
+        end = await refreshed()
+        while await refreshed() < end + timedelta(seconds=4):
+            pass
+        await expect(title).to_have_text(looked_at)
+
+
+async def test_what_is_refused_is_told_until_it_is_done_whatever_else_succeeds(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(minutes=5))
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, _):
+        await page.clock.install()
+        await page.goto(f"{base}/sessions/{session}")
+        trouble, mark = page.locator("#trouble"), page.get_by_role("button", name="Mark now")
+        await expect(page.locator("#line-note")).to_contain_text("in steps of")
+        await page.route("**/markers", lambda route: route.abort())
+        await press(mark)
+        lost = "The web service is not reached: It is not known whether it was done."
+        await expect(trouble).to_contain_text(lost)
+
+        async def refresh() -> None:
+            seen = await Held(page, "GET", TIMELINE).begin()
+            await page.clock.fast_forward(REFRESH_MS)
+            await seen.came.wait()
+            await seen.let_through()
+
+        await refresh()
+        await expect(trouble).to_contain_text(lost)
+        # And the other way round: what is done clears nothing that is still wrong in the background.
+        await page.unroute_all()
+        await page.route(re.compile(TIMELINE), lambda route: route.abort())
+        await page.clock.fast_forward(REFRESH_MS)
+        unread = "The web service is not reached: Check the network, then try again."
+        await expect(trouble).to_contain_text(unread)
+        await expect(trouble).to_contain_text(lost)
+        await press(mark)
+        await expect(trouble).to_have_text(unread)
+        await page.unroute_all()
+        await page.clock.fast_forward(REFRESH_MS)
+        await expect(trouble).to_be_hidden()
