@@ -6,16 +6,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from playwright.async_api import Browser, expect
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.settings import WebSettings
-from shared.db.study_tables import session_markers, study_sessions
+from shared.db.study_tables import datasets, session_markers, study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
-from tests.support.browser import Held, page_of, press
+from tests.integration.test_web_control import settled
+from tests.support.accounts import add_person
+from tests.support.browser import Device, Held, page_of, press
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
@@ -23,6 +26,7 @@ NOW = datetime.now(UTC)
 BEGIN = NOW - timedelta(minutes=2)
 TIMELINE = r"/timeline$"
 REFRESH_MS = 10_000
+LIST_MS = 15_000
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -127,6 +131,63 @@ async def test_the_text_of_a_marker_is_saved_one_after_the_other_and_the_newest_
         assert visit.complaints == []
 
 
+async def test_wishes_for_a_device_are_sent_one_after_the_other_and_an_older_list_changes_none(
+    browser: Browser, mqtt_settings: MqttSettings, settings: WebSettings
+) -> None:
+    device = Device(mqtt_settings)
+    async with running_web(settings) as base, device.playing(), page_of(browser, base, "/devices") as (page, _):
+        async with httpx.AsyncClient(base_url=base) as api:
+            await settled(api)
+        card = page.get_by_role("article", name="camera-1")
+        mode, send = card.get_by_label("Keep pictures"), card.get_by_role("button", name="Send to the device")
+        await expect(card.locator("[data-part=state]")).to_have_text("Online")
+        slow = await Held(page, "PATCH", "/desired$").begin()
+        await mode.select_option("on")
+        await press(send)
+        await slow.came.wait()
+        await mode.select_option("off")
+        await press(send)
+        await slow.let_through()
+        wanted = card.locator("[data-part=compared]").get_by_role("row").filter(has_text="Pictures")
+        await expect(wanted.get_by_role("cell").first).to_have_text("no pictures")
+        assert slow.most == 1
+
+        # A list that was asked for before, and comes after.
+        await page.clock.install()
+        await page.reload()
+        await expect(mode).to_have_value("off")
+        late = await Held(page, "GET", "/api/v1/devices$", answered=True).begin()
+        await page.clock.fast_forward(LIST_MS)
+        await late.came.wait()
+        await mode.select_option("on")
+        await press(send)
+        await expect(wanted.get_by_role("cell").first).to_have_text("some pictures")
+        await late.let_through()
+        assert await mode.input_value() == "on"
+
+
+async def test_roles_are_given_one_after_the_other_and_the_newest_stays(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    vera = await add_person(engine, "vera", "viewer")
+    async with running_web(settings) as base, page_of(browser, base, "/people") as (page, visit):
+        entry = page.get_by_role("listitem").filter(has_text="vera")
+        role, change = entry.get_by_label("Role"), entry.get_by_role("button", name="Change role")
+        await expect(role).to_have_value("viewer")
+        slow = await Held(page, "PATCH", f"/users/{vera.id}$").begin()
+        await role.select_option("researcher")
+        await press(change)
+        await slow.came.wait()
+        await role.select_option("labeller")
+        await press(change)
+        await slow.let_through()
+        await expect(entry.get_by_role("status")).to_have_text("Changed: vera is labeller now.")
+        await page.reload()
+        await expect(role).to_have_value("labeller")
+        assert slow.most == 1
+        assert visit.complaints == []
+
+
 async def test_an_older_timeline_does_not_replace_the_one_that_was_asked_for_since(
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:
@@ -214,4 +275,41 @@ async def test_what_is_refused_is_told_until_it_is_done_whatever_else_succeeds(
         await expect(trouble).to_have_text(unread)
         await page.unroute_all()
         await page.clock.fast_forward(REFRESH_MS)
+        await expect(trouble).to_be_hidden()
+
+
+async def test_an_older_list_of_datasets_does_not_replace_a_newer_and_its_trouble_ends_with_it(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, visit):
+        await page.clock.install()
+        await page.goto(f"{base}/datasets")
+        found = page.locator("#list li")
+        await expect(page.locator("#none")).to_be_visible()
+        lists = r"/api/v1/datasets\?limit"
+        late = await Held(page, "GET", lists, answered=True).begin()
+        await page.clock.fast_forward(LIST_MS)
+        await late.came.wait()
+        row = {
+            "name": "lab",
+            "filter": {},
+            "split": {},
+            "state": "failed",
+            "error": "No face fits.",
+            "created_by": "ada",
+        }
+        async with engine.begin() as connection:
+            await connection.execute(insert(datasets).values(row))
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(found).to_have_count(1)
+        await late.let_through()
+        assert await found.count() == 1
+        assert visit.complaints == []
+
+        await page.route(re.compile(lists), lambda route: route.abort())
+        await page.clock.fast_forward(LIST_MS)
+        trouble = page.locator("#trouble")
+        await expect(trouble).to_contain_text("The web service is not reached: Check the network")
+        await page.unroute_all()
+        await page.clock.fast_forward(LIST_MS)
         await expect(trouble).to_be_hidden()

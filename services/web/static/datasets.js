@@ -5,6 +5,7 @@ import { make, say } from "./dom.js";
 import { DatasetDetail, isAtWork, moment, state } from "./dataset-detail.js";
 import { DatasetForm } from "./dataset-form.js";
 import { number } from "./summary.js";
+import { Troubles } from "./troubles.js";
 
 const AT_WORK_MS = 1000;
 const AT_REST_MS = 15000;
@@ -12,7 +13,7 @@ const AT_REST_MS = 15000;
 const list = document.getElementById("list");
 const none = document.getElementById("none");
 const more = document.getElementById("more");
-const trouble = document.getElementById("trouble");
+const troubles = new Troubles(document.getElementById("trouble"));
 const announce = document.getElementById("announce");
 const element = document.getElementById("detail");
 const form = document.getElementById("new");
@@ -21,21 +22,17 @@ let datasets = [];
 let cursor = null;
 let detail = null;
 let timer = null;
+let turn = 0; // of two answers the older one is let go
 let listed = "";
 
 const chosen = () => new URLSearchParams(location.search).get("dataset");
 
-function tell(text) {
-  trouble.hidden = !text;
-  say(trouble, text);
-}
-
 async function act(work) {
   try {
     await work();
-    tell("");
+    troubles.tell("act", null);
   } catch (problem) {
-    tell(problem.message);
+    troubles.tell("act", problem.message);
   }
 }
 
@@ -77,8 +74,9 @@ function drawList() {
   if (focused) list.querySelector(`[data-dataset="${focused}"]`)?.focus();
 }
 
-async function load(next) {
-  const page = await ask("GET", `/api/v1/datasets?limit=50${next ? `&cursor=${encodeURIComponent(next)}` : ""}`);
+const pageAfter = (next) => ask("GET", `/api/v1/datasets?limit=50${next ? `&cursor=${encodeURIComponent(next)}` : ""}`);
+
+function take(page, next) {
   const known = new Set(page.items.map((one) => one.id));
   // What is older than the first page stays as it was loaded.
   datasets = next ? [...datasets, ...page.items] : [...page.items, ...(page.next_cursor && cursor ? datasets.filter((one) => !known.has(one.id)) : [])];
@@ -89,13 +87,17 @@ async function load(next) {
 /** Bring the page up to date; then again, soon where something is at work. */
 async function refresh() {
   clearTimeout(timer);
+  const mine = ++turn;
   let busy = false;
   try {
-    await load(null);
+    const newest = await pageAfter(null);
+    if (mine !== turn) return;
+    take(newest, null);
     const id = chosen();
     busy = datasets.some(isAtWork);
     if (id !== null) {
       const [dataset, exports] = await Promise.all([ask("GET", `/api/v1/datasets/${encodeURIComponent(id)}`), ask("GET", `/api/v1/datasets/${encodeURIComponent(id)}/exports`)]);
+      if (mine !== turn) return;
       if (id === chosen()) {
         const before = element.dataset.state;
         if (element.dataset.id === id && before !== dataset.state) say(announce, `${dataset.name}: ${dataset.state}.`);
@@ -106,14 +108,20 @@ async function refresh() {
       }
     } else element.hidden = true;
     drawList();
+    troubles.tell("list", null);
   } catch (problem) {
+    if (mine !== turn) return;
     element.hidden = true;
-    tell(problem.message);
+    troubles.tell("list", problem.message);
   }
   timer = setTimeout(refresh, document.hidden ? AT_REST_MS : busy ? AT_WORK_MS : AT_REST_MS);
 }
 
-more.addEventListener("click", () => act(() => load(cursor).then(drawList)));
+more.addEventListener("click", () => act(async () => {
+  const from = cursor;
+  take(await pageAfter(from), from);
+  drawList();
+}));
 window.addEventListener("popstate", refresh);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
@@ -122,6 +130,6 @@ document.addEventListener("visibilitychange", () => {
 act(async () => {
   const formats = await ask("GET", "/api/v1/export-formats");
   detail = new DatasetDetail(element, formats.items, act, (id) => (id === null ? go(null) : refresh()));
-  if (form) new DatasetForm(form, (dataset) => go(dataset.id), tell).count();
+  if (form) new DatasetForm(form, (dataset) => go(dataset.id), (text) => troubles.tell("new", text)).count();
   await refresh();
 });

@@ -3,8 +3,10 @@
 import { ask } from "./api.js";
 import { chip, fill, make, say } from "./dom.js";
 import { drawProblems, pausedWords, problemsOf, signsOf, stateChip } from "./health.js";
+import { again } from "./polling.js";
 import { mayChangeDevices } from "./rights.js";
 import { Stream } from "./stream.js";
+import { oneByOne } from "./turns.js";
 import { duration, reading } from "./words.js";
 
 const RENDER_MS = 1000;
@@ -25,6 +27,8 @@ class Device {
   #lastSeen = null;
   #touched = false;
   #told = false;
+  #inTurn = oneByOne();
+  #sent = 0; // how often wishes were sent, or their answer came
 
   constructor(name) {
     this.name = name;
@@ -39,6 +43,7 @@ class Device {
     form.addEventListener("input", () => { this.#touched = true; });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      this.#touched = false;
       this.#send(this.#chosen());
     });
     this.parts.pause.addEventListener("click", () => this.#send({ paused: !this.#desired.paused }));
@@ -49,10 +54,16 @@ class Device {
     if (status.service === "classifier") this.#offerModels(status.values);
   }
 
-  /** What the server knows of it: what is wished, and when it was last stored. */
-  known(entry) {
-    this.#desired = entry.desired ?? {};
+  /** What changes when something is wished here; what was asked for before knows less. */
+  get turn() {
+    return this.#sent;
+  }
+
+  /** What the server knows of it, asked for in a turn: what is wished, and when it was last stored. */
+  known(entry, turn) {
     this.#lastSeen = entry.last_seen;
+    if (turn !== this.#sent) return;
+    this.#desired = entry.desired ?? {};
     if (!this.#touched) this.#showWishes();
   }
 
@@ -127,17 +138,23 @@ class Device {
     return { sampling, model: model.value || null };
   }
 
-  async #send(changes) {
+  #send(changes) {
+    this.#sent += 1;
+    this.#inTurn(() => this.#sendNow(changes));
+  }
+
+  async #sendNow(changes) {
     let words = "";
     this.#told = false;
     try {
       const { desired } = await ask("PATCH", `/api/v1/devices/${encodeURIComponent(this.name)}/desired`, changes);
       this.#desired = desired;
-      if (!("paused" in changes)) this.#touched = false;
       this.#told = true;
     } catch (error) {
       words = error.message;
+      if (!("paused" in changes)) this.#touched = true; // what was chosen is still to be sent
     }
+    this.#sent += 1;
     this.parts.answer.hidden = false;
     if (words) say(this.parts.answer, words);
     render();
@@ -193,10 +210,11 @@ const stream = new Stream(
 
 async function list() {
   if (document.hidden) return;
+  const turns = new Map([...devices].map(([name, each]) => [name, each.turn]));
   try {
     const { items } = await ask("GET", "/api/v1/devices");
     trouble = "";
-    for (const entry of items) device(entry.device).known(entry);
+    for (const entry of items) device(entry.device).known(entry, turns.get(entry.device) ?? 0);
   } catch (error) {
     trouble = `${error.message} This page tries again by itself.`;
   }
@@ -222,7 +240,7 @@ function render() {
 
 stream.open();
 list();
-setInterval(list, ASK_MS);
+again(list, ASK_MS);
 setInterval(render, RENDER_MS);
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) stream.rest();

@@ -3,11 +3,13 @@
 import { ask } from "./api.js";
 import { say } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
+import { oneByOne } from "./turns.js";
 import { dateAndTime } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const list = byId("people");
 const shown = byId("shown-once");
+const inTurn = oneByOne();
 
 function showOnce({ person, temporary_password: password }) {
   say(shown.querySelector("[data-part=name]"), person.name);
@@ -30,7 +32,9 @@ function facts(person) {
 }
 
 /** Do something to a person, then show everybody as they are; what is refused is said. The focus stays with the person. */
-async function act(person, part, work) {
+const act = (person, part, work) => inTurn(() => actNow(person, part, work));
+
+async function actNow(person, part, work) {
   complain(byId("problem"), "");
   let said = "";
   try {
