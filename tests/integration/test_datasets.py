@@ -25,6 +25,7 @@ from shared.db.places import Scope
 from shared.db.study_tables import dataset_items, datasets, study_sessions
 from shared.db.tables import erasures, frames
 from shared.emotions import EMOTIONS
+from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support.labelled import START, Votes, one_more, people
@@ -74,6 +75,40 @@ async def items_of(engine: AsyncEngine, dataset: dict[str, Any]) -> list[Any]:
     statement = select(dataset_items).where(dataset_items.c.dataset_id == UUID(dataset["id"]))
     async with engine.connect() as connection:
         return list((await connection.execute(statement.order_by(dataset_items.c.number))).all())
+
+
+async def inline(function: Callable[..., T], /, *args: Any) -> T:
+    return function(*args)
+
+
+class PowerCut(Exception):
+    """What ends a build or export in its midst."""
+
+
+def cut_off_at(faces: int) -> Callable[[int, int], None]:
+    """A progress that ends the work once so many faces are done."""
+
+    def progress(done: int, total: int) -> None:
+        if done == faces:
+            raise PowerCut
+
+    return progress
+
+
+async def begun(engine: AsyncEngine, name: str = "cut") -> UUID:
+    """A dataset of all faces that is to be built; no service does it unless one runs."""
+    row = {"name": name, "filter": {}, "split": {}, "state": "building", "created_by": "tester"}
+    async with engine.begin() as connection:
+        dataset_id: UUID | None = await connection.scalar(insert(datasets).values(row).returning(datasets.c.id))
+    assert dataset_id is not None
+    return dataset_id
+
+
+async def erasing(engine: AsyncEngine, before: Detection) -> None:
+    """An erasure of all before a detection that is written down, and whose rows are not gone yet."""
+    row = {"requested_by": "x", "device": "camera-1", "captured_to": before.captured_at}
+    async with engine.begin() as connection:
+        await connection.execute(insert(erasures).values(row))
 
 
 async def test_a_choice_is_previewed_built_and_dealt_out_by_person(engine: AsyncEngine, web: WebSettings) -> None:
@@ -245,26 +280,10 @@ async def test_a_build_that_was_cut_off_goes_on_and_gives_the_same(
 ) -> None:
     await people(engine)
     monkeypatch.setattr(building, "_BATCH", 20)
-    async with engine.begin() as connection:
-        row = {"name": "cut", "filter": {}, "split": {}, "state": "building", "created_by": "tester"}
-        dataset_id = await connection.scalar(insert(datasets).values(row).returning(datasets.c.id))
-    assert dataset_id is not None
-
-    async def inline(function: Callable[..., T], /, *args: Any) -> T:
-        return function(*args)
-
-    class PowerCut(Exception):
-        pass
-
-    def cut_off(done: int, total: int) -> None:
-        assert total == 140
-        if done == 60:
-            raise PowerCut
-
+    dataset_id = await begun(engine)
     with pytest.raises(PowerCut):
-        await building.build(engine, inline, dataset_id, cut_off)
-    begun = await items_of(engine, {"id": str(dataset_id)})
-    assert len(begun) == 60
+        await building.build(engine, inline, dataset_id, cut_off_at(60))
+    assert len(await items_of(engine, {"id": str(dataset_id)})) == 60
     async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
         went_on = await until_not(client, f"/api/v1/datasets/{dataset_id}", "building")
         at_once = await built(client, "at-once")
@@ -275,12 +294,38 @@ async def test_a_build_that_was_cut_off_goes_on_and_gives_the_same(
 
 async def test_what_is_being_erased_is_not_built_into_a_dataset(engine: AsyncEngine, web: WebSettings) -> None:
     found = await people(engine, persons=3)
-    async with engine.begin() as connection:
-        row = {"requested_by": "x", "device": "camera-1", "captured_to": found[7].captured_at}
-        await connection.execute(insert(erasures).values(row))  # written down, and its rows are not gone yet
+    await erasing(engine, found[7])
     async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
         dataset = await built(client)
     assert {item.event_id for item in await items_of(engine, dataset)} == {one.event_id for one in found[7:]}
+
+
+async def test_an_erasure_during_a_build_takes_its_own_faces_and_nobody_elses(
+    engine: AsyncEngine, web: WebSettings
+) -> None:
+    found = await people(engine)  # 140, in two batches
+    await erasing(engine, found[10])
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        whole = await built(client)
+        assert {item.event_id for item in await items_of(engine, whole)} == {one.event_id for one in found[10:]}
+        assert whole["summary"]["left_out"] == {"unreadable": 10}
+
+
+async def test_a_build_that_was_cut_off_loses_no_face_when_others_were_erased_meanwhile(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await people(engine, persons=6)
+    monkeypatch.setattr(building, "_BATCH", 20)
+    dataset_id = await begun(engine)
+    with pytest.raises(PowerCut):
+        await building.build(engine, inline, dataset_id, cut_off_at(20))
+    await erase(engine, Scope("camera-1", None, found[10].captured_at), "tester")
+    shown: list[tuple[int, int]] = []
+    await building.build(engine, inline, dataset_id, lambda done, total: shown.append((done, total)))
+    assert {item.event_id for item in await items_of(engine, {"id": str(dataset_id)})} == {
+        one.event_id for one in found[10:]
+    }
+    assert (shown[0], shown[-1]) == ((10, 32), (32, 32))
 
 
 async def test_an_export_is_downloaded_resumed_and_gone_when_a_face_of_it_is_erased(

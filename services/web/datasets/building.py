@@ -11,9 +11,8 @@ from typing import Final
 from uuid import UUID
 
 from PIL import Image
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 from sqlalchemy.dialects.postgresql import insert as insert_once
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.datasets import queries
@@ -91,7 +90,7 @@ async def build(
         taken = [(one, label) for one, label in judged if isinstance(label, Label)]
         cuts = await _cut(engine, on_thread, cutter, [one for one, _ in taken])
         made = [(one, label, cut) for (one, label), cut in zip(taken, cuts, strict=True) if cut is not None]
-        done += await _keep(engine, dataset_id, done, made)
+        done += await _keep(engine, dataset_id, made)
     return await _finish(engine, on_thread, dataset_id, plan, chosen, expected)
 
 
@@ -129,45 +128,45 @@ async def _cut(
     return cuts
 
 
-async def _keep(engine: AsyncEngine, dataset_id: UUID, done: int, made: Sequence[tuple[Candidate, Label, Cut]]) -> int:
+async def _keep(engine: AsyncEngine, dataset_id: UUID, made: Sequence[tuple[Candidate, Label, Cut]]) -> int:
     """Store a batch; how many of it were stored."""
-    rows = [
-        {
-            "dataset_id": dataset_id,
-            "number": -1 - done - at,
-            "captured_at": one.captured_at,
-            "event_id": one.event_id,
-            "face_index": one.face_index,
-            "frame_id": one.frame_id,
-            "device": one.device,
-            "label": label.name,
-            "votes": dict(one.votes),
-            "agreement": label.agreement,
-            "split": SPLITS[0],
-            "person": one.person,
-            "session_id": one.session_id,
-            "width": cut.width,
-            "height": cut.height,
-            "sha256": hashlib.sha256(cut.png).digest(),
-            "fingerprint": cut.fingerprint,
-            "image": cut.png,
-        }
-        for at, (one, label, cut) in enumerate(made)
-    ]
-    try:
-        async with engine.begin() as connection:
-            # Shared with ingest: an erasure is written down before this batch, and then seen, or after it.
-            await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": INGEST_LOCK})
-            gone = await queries.erased(connection, [one for one, _, _ in made])
-            kept = [row for row, (one, _, _) in zip(rows, made, strict=True) if one.key not in gone]
-            state = await connection.scalar(select(datasets.c.state).where(datasets.c.id == dataset_id))
-            if state != "building":
-                raise Cancelled
-            if kept:
-                await connection.execute(insert_once(dataset_items).on_conflict_do_nothing(), kept)
-    except IntegrityError:  # its dataset was deleted meanwhile
-        raise Cancelled from None
-    return len(kept)
+    async with engine.begin() as connection:
+        # Shared with ingest: an erasure is written down before this batch, and then seen, or after it.
+        await connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": INGEST_LOCK})
+        held = await queries.dataset_kept(connection, dataset_id)
+        if held is None or held.state != "building":
+            raise Cancelled
+        gone = await queries.erased(connection, [one for one, _, _ in made])
+        kept = [each for each in made if each[0].key not in gone]
+        if not kept:
+            return 0
+        lowest = await queries.lowest_number(connection, dataset_id)
+        rows = [
+            {
+                "dataset_id": dataset_id,
+                "number": lowest - at,
+                "captured_at": one.captured_at,
+                "event_id": one.event_id,
+                "face_index": one.face_index,
+                "frame_id": one.frame_id,
+                "device": one.device,
+                "label": label.name,
+                "votes": dict(one.votes),
+                "agreement": label.agreement,
+                "split": SPLITS[0],
+                "person": one.person,
+                "session_id": one.session_id,
+                "width": cut.width,
+                "height": cut.height,
+                "sha256": hashlib.sha256(cut.png).digest(),
+                "fingerprint": cut.fingerprint,
+                "image": cut.png,
+            }
+            for at, (one, label, cut) in enumerate(kept, start=1)
+        ]
+        # A face that is there already is no fault; any other conflict would lose one.
+        once = insert_once(dataset_items).on_conflict_do_nothing(constraint="dataset_items_face")
+        return len((await connection.execute(once.returning(dataset_items.c.number), rows)).all())
 
 
 async def _finish(

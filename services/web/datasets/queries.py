@@ -266,6 +266,12 @@ async def dataset(connection: AsyncConnection, which: UUID | str) -> Row[Any] | 
     return (await connection.execute(select(datasets).where(column == which))).first()
 
 
+async def dataset_kept(connection: AsyncConnection, dataset_id: UUID) -> Row[Any] | None:
+    """A dataset that stays until the transaction ends, so that something may be added to it."""
+    statement = select(datasets).where(datasets.c.id == dataset_id).with_for_update(read=True, key_share=True)
+    return (await connection.execute(statement)).first()
+
+
 async def dataset_page(connection: AsyncConnection, query: PageQuery) -> tuple[Sequence[Row[Any]], str | None]:
     """Datasets, newest first, and the cursor of the next page."""
     return await newest_first(connection, select(datasets), datasets.c.created_at, datasets.c.id, query)
@@ -294,6 +300,14 @@ async def last_key(connection: AsyncConnection, dataset_id: UUID) -> tuple[tuple
         select(func.count()).select_from(dataset_items).where(dataset_items.c.dataset_id == dataset_id)
     )
     return (None if row is None else (row.captured_at, row.event_id, row.face_index)), count or 0
+
+
+async def lowest_number(connection: AsyncConnection, dataset_id: UUID) -> int:
+    """The lowest number of a dataset that is being built, or 0. A count does not tell it: some may have been erased."""
+    lowest = await connection.scalar(
+        select(func.min(dataset_items.c.number)).where(dataset_items.c.dataset_id == dataset_id)
+    )
+    return lowest or 0
 
 
 async def counts_by_split(connection: AsyncConnection, dataset_id: UUID) -> dict[str, int]:
