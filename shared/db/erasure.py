@@ -30,7 +30,7 @@ from shared.db.audit import Entry, write
 from shared.db.episode_tables import episodes
 from shared.db.episodes import EpisodeKey, keys_of_event, remake
 from shared.db.places import PLACES, Place, Scope, overlapping_episodes
-from shared.db.stale_exports import items_erased
+from shared.db.stale_exports import items_erased, lock_dataset
 from shared.db.study_tables import dataset_items
 from shared.db.tables import detections, erasures, faces
 from shared.errors import EmotionEdgeError
@@ -108,7 +108,10 @@ async def erase(
     async with engine.begin() as connection:
         await connection.execute(update(erasures).where(erasures.c.id == number).values(rows_before=before))
     for place in PLACES:
-        await _empty(engine, place, scope, progress)
+        if place.table is dataset_items:
+            await _empty_datasets(engine, place.within(scope), progress)
+        else:
+            await _empty(engine, place, scope, progress)
         if place.table is faces:
             await _remake_episodes(engine, scope)
     # Counted by itself: whoever makes a partition waits for who reads the default one, and the audit log's partition
@@ -171,15 +174,30 @@ async def _remove(connection: AsyncConnection, table: Table, gone: Delete, scope
         detected = (await connection.execute(gone.returning(*_in_sql(hourly.OF_DETECTION)))).all()
         await hourly.subtract(connection, detected=detected)
         return len(detected)
-    if table is dataset_items:
-        of_datasets = list(await connection.scalars(gone.returning(dataset_items.c.dataset_id)))
-        await items_erased(connection, of_datasets)
-        return len(of_datasets)
     return (await connection.execute(gone)).rowcount
 
 
 def _in_sql(expressions: tuple[str, ...]) -> list[ColumnElement[Any]]:
     return [literal_column(expression) for expression in expressions]
+
+
+async def _empty_datasets(
+    engine: AsyncEngine, within: ColumnElement[bool], progress: Callable[[str, int], None]
+) -> None:
+    """Remove faces from datasets, those of one dataset in a transaction."""
+    key = tuple_(*dataset_items.primary_key.columns)
+    some = select(*dataset_items.primary_key.columns).where(within).limit(BATCH)
+    while True:
+        async with engine.begin() as connection:
+            dataset = await connection.scalar(select(dataset_items.c.dataset_id).where(within).limit(1))
+            if dataset is None:
+                return
+            await lock_dataset(connection, dataset)
+            of_it = some.where(dataset_items.c.dataset_id == dataset)
+            removed = (await connection.execute(delete(dataset_items).where(key.in_(of_it)))).rowcount
+            if removed:  # else it was deleted, or another erasure did it, while this one waited
+                await items_erased(connection, dataset, removed)
+        progress(dataset_items.name, removed)
 
 
 async def _remake_episodes(engine: AsyncEngine, scope: Scope) -> None:

@@ -1,5 +1,6 @@
 """Datasets over real HTTP and a real Postgres: choosing, building, exporting, downloading, erasing."""
 
+import asyncio
 import hashlib
 import io
 import json
@@ -16,12 +17,13 @@ from PIL import Image
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.web.datasets import building, previewing
+from services.web.datasets import building, previewing, queries
 from services.web.datasets.work import Cancelled
 from services.web.settings import WebSettings
 from shared.db import audit
 from shared.db.erasure import erase
 from shared.db.places import Scope
+from shared.db.stale_exports import items_erased
 from shared.db.study_tables import dataset_items, datasets, study_sessions
 from shared.db.tables import erasures, frames
 from shared.emotions import EMOTIONS
@@ -29,7 +31,7 @@ from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support.labelled import START, Votes, one_more, people
-from tests.support.web import check_problem, records, running_web, web_settings
+from tests.support.web import check_problem, records, running_web, waits_for_a_lock, web_settings
 
 T = TypeVar("T")
 
@@ -381,6 +383,51 @@ async def test_an_export_is_downloaded_resumed_and_gone_when_a_face_of_it_is_era
         ("download", "dataset lab as folders"),
         ("delete", "dataset lab"),
     }
+
+
+async def test_a_dataset_is_deleted_while_an_erasure_takes_faces_from_it(
+    engine: AsyncEngine, web: WebSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await people(engine, persons=3)
+    half_done, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(*args: Any) -> None:
+        half_done.set()
+        await go_on.wait()
+        await items_erased(*args)
+
+    monkeypatch.setattr("shared.db.erasure.items_erased", held)
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        async with asyncio.TaskGroup() as tasks:
+            erasing = tasks.create_task(erase(engine, Scope(item_id=found[0].event_id), "tester"))
+            await half_done.wait()  # the face is removed, and its dataset not told yet
+            deleting = tasks.create_task(client.request("DELETE", f"/api/v1/datasets/{dataset['id']}", json={}))
+            await until(lambda: waits_for_a_lock(engine))
+            go_on.set()
+        assert deleting.result().status_code == 204, deleting.result().text
+        assert not any(erasing.result()[1].values())
+    async with engine.connect() as connection:
+        assert await connection.scalar(select(func.count()).select_from(dataset_items)) == 0
+
+
+async def test_an_erasure_goes_on_where_a_dataset_that_it_waited_for_was_deleted(engine: AsyncEngine) -> None:
+    found = await people(engine, persons=3)
+    ids = []
+    for name in ("goes", "stays"):
+        ids.append(await begun(engine, name))
+        await building.build(engine, inline, ids[-1], lambda done, total: None)
+    goes, stays = ids
+    async with asyncio.TaskGroup() as tasks, engine.begin() as connection:
+        await queries.remove_dataset(connection, goes)
+        erasing = tasks.create_task(erase(engine, Scope(item_id=found[0].event_id), "tester"))
+        await until(lambda: waits_for_a_lock(engine))
+    assert erasing.result()[0]["dataset_items"] == 2
+    async with engine.connect() as connection:
+        left = await queries.dataset(connection, stays)
+    assert left is not None
+    assert left.erased_items == 1
+    assert len(await items_of(engine, {"id": str(stays)})) == 20
 
 
 async def test_a_service_that_starts_removes_what_was_erased_while_it_was_away_and_finishes_what_waited(

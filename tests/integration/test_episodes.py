@@ -25,8 +25,9 @@ from shared.emotions import EMOTIONS
 from shared.messages import Detection
 from shared.settings import DatabaseSettings
 from shared.topics import Topics
+from tests.integration.delivery import until
 from tests.support import scenes
-from tests.support.web import accepted
+from tests.support.web import accepted, waits_for_a_lock
 
 TOPICS = Topics()
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -243,10 +244,6 @@ async def test_who_votes_while_another_takes_back_leaves_it_labelled(engine: Asy
         row = {"event_id": second.event_id, "captured_at": second.captured_at, "device": "camera-1", "face_index": 0}
         await put_vote(connection, row | {"labeller": "bo", "label": "sad"})
         back = asyncio.create_task(unvote(engine, first, 0, "ada"))
-        async with engine.connect() as looking:
-            waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            async with asyncio.timeout(30):
-                while not await looking.scalar(waiting):
-                    await looking.rollback()
+        await until(lambda: waits_for_a_lock(engine))
     await back
     assert (await in_step(engine), await labelled(engine)) == (1, 1)

@@ -64,6 +64,8 @@ async def fill(engine: AsyncEngine) -> list[Detection]:
 
 async def events(engine: AsyncEngine) -> set[UUID]:
     async with engine.connect() as connection:
+        # Both at one moment, though ingest may be at work.
+        await connection.execution_options(isolation_level="REPEATABLE READ")
         stored = set(await connection.scalars(select(detections.c.event_id)))
         assert stored == set(await connection.scalars(select(faces.c.event_id)))
         return stored

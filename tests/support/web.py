@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.embedded import free_port
@@ -72,6 +72,13 @@ async def records(settings: DatabaseSettings, *days: date) -> AsyncIterator[Asyn
         yield engine
     finally:
         await engine.dispose()
+
+
+async def waits_for_a_lock(engine: AsyncEngine) -> bool:
+    """Whether a statement in this database waits for what another transaction holds."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with engine.connect() as connection:
+        return bool(await connection.scalar(text(waiting)))
 
 
 async def store(engine: AsyncEngine, found: Sequence[Detection], *, new_device: bool = True) -> None:

@@ -33,6 +33,7 @@ from services.web.datasets.schemas import (
 from services.web.datasets.work import Cancelled, OnThread
 from shared import logs
 from shared.db.erasure import INGEST_LOCK
+from shared.db.stale_exports import lock_dataset
 from shared.db.study_tables import dataset_items, datasets
 from shared.errors import BadPicture, EmotionEdgeError
 
@@ -179,7 +180,9 @@ async def _finish(
 ) -> BuiltSummary:
     """Find copies, deal out, number, and set the dataset ready: all in one transaction."""
     async with engine.begin() as connection:
-        # Locked in the order in which an erasure takes them: first items, then their dataset.
+        held = await lock_dataset(connection, dataset_id)
+        if held is None or held.state != "building":
+            raise Cancelled
         items = await queries.items_to_deal(connection, dataset_id)
         if not items:
             raise BuildError("Not one picture of the faces that fit could be read; they may have been erased.")

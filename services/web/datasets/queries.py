@@ -339,7 +339,7 @@ async def items_after(
 
 
 async def items_to_deal(connection: AsyncConnection, dataset_id: UUID) -> Sequence[Row[Any]]:
-    """What dealing out needs of all items, in the order in which they were taken; nobody changes them meanwhile."""
+    """What dealing out needs of all items, in the order in which they were taken."""
     names = ("number", "person", "session_id", "label", "agreement", "sha256", "fingerprint")
     statement: Select[Any] = (
         select(
@@ -349,7 +349,6 @@ async def items_to_deal(connection: AsyncConnection, dataset_id: UUID) -> Sequen
         )
         .where(dataset_items.c.dataset_id == dataset_id)
         .order_by(dataset_items.c.captured_at, dataset_items.c.event_id, dataset_items.c.face_index)
-        .with_for_update()
     )
     found: Sequence[Row[Any]] = (await connection.execute(statement)).all()
     return found
