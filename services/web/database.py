@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.web.problems import ApiProblem
 from shared import logs
 from shared.db.audit import Entry, write
+from shared.db.faults import describe
 from shared.errors import EmotionEdgeError
 
 log = logs.get(__name__)
@@ -21,6 +22,8 @@ STATEMENT_TIMEOUT_S: Final = 10
 _TOTAL_TIMEOUT_S: Final = 15.0
 _QUERY_CANCELED: Final = "57014"
 _UNDEFINED_TABLE: Final = "42P01"
+_UNDONE: Final = ("40001", "40P01")
+"""A change that does not go with another one at the same moment; a deadlock."""
 
 
 class DatabaseUnavailable(EmotionEdgeError):
@@ -31,8 +34,27 @@ class DatabaseUnavailable(EmotionEdgeError):
         self.next_step = next_step
 
 
+class DatabaseConflict(DatabaseUnavailable):
+    """The database answers, and undid this change because of another one at the same moment."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody else changed the same records at the same moment, and the database undid this change.",
+            "Try again.",
+        )
+
+
 def problem_of(error: DatabaseUnavailable) -> ApiProblem:
     """As it is answered to a request."""
+    if isinstance(error, DatabaseConflict):
+        return ApiProblem(
+            503,
+            "changed-meanwhile",
+            "Two changes met",
+            str(error),
+            error.next_step,
+            headers={"Retry-After": "1"},
+        )
     return ApiProblem(
         503,
         "database-unavailable",
@@ -63,9 +85,7 @@ class Database:
                 await connection.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_S * 1000}"))
                 yield connection
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            told = _explained(error)
-            self._failed(told)
-            raise told from error
+            raise self._failed(error) from error
         self._succeeded()
 
     @asynccontextmanager
@@ -73,7 +93,8 @@ class Database:
         """A connection in a transaction that is committed at the end, unless something was raised.
 
         Raises:
-            DatabaseUnavailable: as in `reading`. What the statements violate is raised as it is: IntegrityError.
+            DatabaseUnavailable: as in `reading`; DatabaseConflict if another change undid it. What the statements
+                violate is raised as it is: IntegrityError.
         """
         try:
             async with asyncio.timeout(_TOTAL_TIMEOUT_S), self._writing.begin() as connection:
@@ -82,9 +103,7 @@ class Database:
         except IntegrityError:
             raise
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            told = _explained(error)
-            self._failed(told)
-            raise told from error
+            raise self._failed(error) from error
         self._succeeded()
 
     async def write_audit(self, entries: Sequence[Entry]) -> None:
@@ -99,10 +118,15 @@ class Database:
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise _explained(error) from error
 
-    def _failed(self, error: DatabaseUnavailable) -> None:
-        if self.last_error != str(error):
-            log.warning("database does not answer", reason=str(error), next_step=error.next_step)
-        self.last_error = str(error)
+    def _failed(self, error: Exception) -> DatabaseUnavailable:
+        told = _explained(error)
+        if isinstance(told, DatabaseConflict):
+            log.warning("two changes met, and one was undone", reason=describe(error))
+            return told
+        if self.last_error != str(told):
+            log.warning("database does not answer", reason=str(told), next_step=told.next_step)
+        self.last_error = str(told)
+        return told
 
     def _succeeded(self) -> None:
         if self.last_error is not None:
@@ -118,6 +142,8 @@ def _explained(error: Exception) -> DatabaseUnavailable:
             f"The database did not answer within {STATEMENT_TIMEOUT_S} seconds.",
             "Ask for a shorter time or one device, or try again when it is less busy.",
         )
+    if state in _UNDONE:
+        return DatabaseConflict()
     if state == _UNDEFINED_TABLE:
         return DatabaseUnavailable(
             "The database has no tables of this project yet.", "Run `emotion-edge migrate` against it."
