@@ -18,7 +18,7 @@ async def lock_dataset(connection: AsyncConnection, dataset_id: UUID) -> Row[Any
 
     Whoever changes or removes faces of a dataset locks it first, as deleting it does: so no two wait for each other.
     """
-    # A batch that is being built into it, and an export that is asked for, do not have to wait.
+    # Not what refers to it: whoever adds faces or exports says by a lock of its own whether it waits.
     statement = select(datasets).where(datasets.c.id == dataset_id).with_for_update(key_share=True)
     return (await connection.execute(statement)).first()
 

@@ -22,14 +22,14 @@ from uuid import UUID
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.web.datasets import building, exporting
+from services.web.datasets import building, exporting, queries
 from services.web.datasets.exporting import Written, remains, write_export
 from services.web.datasets.formats import FORMATS, FormatName
 from services.web.datasets.pictures import fer2013_face
-from shared.db.study_tables import datasets
+from shared.db.study_tables import VOTES, dataset_items, datasets
 from shared.emotions import EMOTIONS
 from shared.preset import DEFAULT_MODEL, FER2013_CROP, MODELS_DIR, load_model
 from shared.settings import DatabaseSettings
@@ -199,6 +199,19 @@ async def test_parquet_opens_in_pandas_and_datasets(lab: Lab, tmp_path: Path) ->
     assert fer2013_face(rows.image.iloc[0]["bytes"]).shape == (48, 48)
     assert face.size == (rows.width.iloc[0], rows.height.iloc[0])
     run_snippets("parquet", folder)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_an_export_takes_no_more_room_than_is_kept_for_it(lab: Lab, tmp_path: Path, form: FormatName) -> None:
+    async with lab.engine.begin() as connection:
+        # What stands beside a picture is as long as it may be.
+        long = {"person": "ü" * 64, "device": "d" * 64, "session_id": lab.id, "votes": dict.fromkeys(VOTES, 100)}
+        await connection.execute(update(dataset_items).values(**long))
+        faces, pictures = await queries.size(connection, lab.id)
+    assert faces == 210
+    written = await lab.export(form, tmp_path / "lab.zip")
+    room = FORMATS[form].room(faces, pictures)
+    assert written.length <= room
 
 
 @pytest.mark.parametrize("form", FORMATS)

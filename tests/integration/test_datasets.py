@@ -14,10 +14,11 @@ from uuid import UUID
 import httpx
 import pytest
 from PIL import Image
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.datasets import building, previewing, queries
+from services.web.datasets.formats import FORMATS
 from services.web.datasets.work import Cancelled
 from services.web.settings import WebSettings
 from shared.db import audit
@@ -411,6 +412,31 @@ async def test_a_dataset_is_deleted_while_an_erasure_takes_faces_from_it(
         assert await connection.scalar(select(func.count()).select_from(dataset_items)) == 0
 
 
+async def test_an_export_that_is_asked_for_during_an_erasure_waits_for_it_and_holds_none_of_its_faces(
+    engine: AsyncEngine, web: WebSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await people(engine, persons=3)
+    half_done, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held(*args: Any) -> None:
+        await items_erased(*args)
+        half_done.set()
+        await go_on.wait()
+
+    monkeypatch.setattr("shared.db.erasure.items_erased", held)
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(erase(engine, Scope(item_id=found[0].event_id), "tester"))
+            await half_done.wait()  # the exports that there are have been marked
+            asking = tasks.create_task(exported(client, dataset))
+            await until(lambda: waits_for_a_lock(engine))
+            go_on.set()
+        export = asking.result()
+        assert (export["state"], export["progress"]["total"]) == ("ready", 20)
+        assert str(found[0].event_id) not in (await client.get(export["file"])).content.decode(errors="replace")
+
+
 async def test_an_erasure_goes_on_where_a_dataset_that_it_waited_for_was_deleted(engine: AsyncEngine) -> None:
     found = await people(engine, persons=3)
     ids = []
@@ -453,6 +479,51 @@ async def test_there_is_an_end_to_the_room_for_exports(engine: AsyncEngine, web:
         dataset = await built(client)
         answer = await client.post(f"/api/v1/datasets/{dataset['id']}/exports", json={"format": "folders"})
         assert "EMOTION_EXPORTS_GB" in check_problem(answer, 507, "exports-full")["next_step"]
+
+
+async def test_exports_asked_for_at_once_never_take_more_room_together_than_there_is(
+    engine: AsyncEngine, web: WebSettings, tmp_path: Path
+) -> None:
+    await people(engine, persons=3)
+    dataset_id = await begun(engine)
+    await building.build(engine, inline, dataset_id, lambda done, total: None)
+    async with engine.connect() as connection:
+        each = FORMATS["webdataset"].room(*await queries.size(connection, dataset_id))
+    small = web.model_copy(update={"exports_gb": 2.5 * each / 1e9})
+    folder = tmp_path / "data" / "exports"
+    address = f"/api/v1/datasets/{dataset_id}/exports"
+    async with running_web(small) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        async with engine.connect() as another:
+            # Nothing is written while another service has the lock: all of them wait.
+            await another.execute(text("SELECT pg_advisory_lock(:key)"), {"key": queries.BUILDING_LOCK})
+            asked = await asyncio.gather(*(client.post(address, json={"format": "webdataset"}) for _ in range(6)))
+            assert Counter(answer.status_code for answer in asked) == {202: 2, 507: 4}
+            await another.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": queries.BUILDING_LOCK})
+        refused = next(answer for answer in asked if answer.status_code == 507)
+        problem = check_problem(refused, 507, "exports-full")
+        assert "wait" in problem["detail"]
+        assert "EMOTION_EXPORTS_GB" in problem["next_step"]
+        made = [answer.json()["id"] for answer in asked if answer.status_code == 202]
+        check_problem(await client.post(address, json={"format": "webdataset"}), 507, "exports-full")
+        assert (await client.request("DELETE", f"/api/v1/exports/{made[0]}", json={})).status_code == 204
+        last = await exported(client, {"id": str(dataset_id)}, "webdataset")  # in the room that this leaves
+        assert last["state"] == "ready"
+        await until(lambda: {path.stem for path in folder.iterdir()} == {made[1], last["id"]})
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 2 * each
+
+
+async def test_an_export_of_a_dataset_that_is_deleted_at_the_same_moment_is_refused(
+    engine: AsyncEngine, web: WebSettings
+) -> None:
+    await people(engine, persons=3)
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        async with asyncio.TaskGroup() as tasks, engine.begin() as connection:
+            await queries.remove_dataset(connection, UUID(dataset["id"]))
+            address = f"/api/v1/datasets/{dataset['id']}/exports"
+            asking = tasks.create_task(client.post(address, json={"format": "folders"}))
+            await until(lambda: waits_for_a_lock(engine))
+        check_problem(asking.result(), 404, "not-found")
 
 
 async def test_a_folder_that_cannot_be_written_fails_the_export_with_what_to_do(

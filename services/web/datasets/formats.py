@@ -28,6 +28,8 @@ _BATCH: Final = 64
 _PARQUET_ITEMS: Final = 250
 """Faces of one file, which are in memory together."""
 _TAR_BLOCK: Final = 512
+_ROOM_BESIDE: Final = 64_000
+"""Bytes: the manifest, folders and headers of an export, whatever it holds."""
 _USAGES: Final = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
 _FERPLUS: Final = {
     "neutral": "neutral",
@@ -118,8 +120,16 @@ class Format:
     passes: Callable[[Sequence[str]], list[Pass]]
     """Given the splits that have any face, in their order."""
     snippets: tuple[Snippet, ...]
+    room_each: int
+    """Bytes that a face takes at most, beside its picture where the format has that."""
+    has_pictures: bool = True
+    """As they are in the dataset."""
     needs: str | None = None
     """A package that is not everywhere."""
+
+    def room(self, faces: int, pictures: int) -> int:
+        """Bytes that an export takes at most, of so many faces whose pictures have so many bytes together."""
+        return _ROOM_BESIDE + faces * self.room_each + (pictures if self.has_pictures else 0)
 
     def missing(self) -> str | None:
         """Why it cannot be made here; None where it can."""
@@ -264,24 +274,29 @@ FORMATS: Final[dict[FormatName, Format]] = {
         "datasets and this project's training.",
         _folders,
         snippets.FOLDERS,
+        room_each=1_500,
     ),
     "fer2013": Format(
         "FER2013's CSV",
         "fer2013.csv with 48x48 grey pixels, and the votes as FER+ has them in fer2013new.csv.",
         _fer2013,
         snippets.FER2013,
+        room_each=10_000,
+        has_pictures=False,
     ),
     "webdataset": Format(
         "WebDataset tar shards",
         f"Tar files of {SHARD_ITEMS:,} faces each, to be read in a stream; for large sets.",
         _webdataset,
         snippets.WEBDATASET,
+        room_each=4_500,
     ),
     "parquet": Format(
         "Parquet",
         f"Tables with the pictures in a column, {_PARQUET_ITEMS} faces a file.",
         _parquet,
         snippets.PARQUET,
+        room_each=1_000,
         needs="pyarrow",
     ),
 }

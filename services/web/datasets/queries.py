@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.web.datasets.formats import Item
+from services.web.datasets.formats import FORMATS, Item
 from services.web.datasets.judging import Terms
 from services.web.datasets.schemas import SPLITS, DatasetFilter, NewDataset, PageQuery
 from services.web.paging import newest_first
@@ -39,6 +39,8 @@ from shared.db.tables import detections, erasures, faces, frames
 
 BUILDING_LOCK: Final = 0x656D6F64
 """The advisory lock of the web service that builds and exports: two of them would write the same file."""
+_ROOM_LOCK: Final = 0x656D6F78
+"""The advisory lock of whoever adds an export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +269,11 @@ async def dataset(connection: AsyncConnection, which: UUID | str) -> Row[Any] | 
 
 
 async def dataset_kept(connection: AsyncConnection, dataset_id: UUID) -> Row[Any] | None:
-    """A dataset that stays until the transaction ends, so that something may be added to it."""
-    statement = select(datasets).where(datasets.c.id == dataset_id).with_for_update(read=True, key_share=True)
+    """A dataset that stays as it is until the transaction ends, so that something may be added to it.
+
+    An erasure that takes faces from it is waited for: it marks only those exports that it finds.
+    """
+    statement = select(datasets).where(datasets.c.id == dataset_id).with_for_update(read=True)
     return (await connection.execute(statement)).first()
 
 
@@ -433,17 +438,31 @@ async def remove_export(connection: AsyncConnection, export_id: UUID) -> bool:
     return (await connection.execute(delete(exports).where(exports.c.id == export_id))).rowcount > 0
 
 
-async def room_needed(connection: AsyncConnection, dataset_id: UUID) -> tuple[int, int]:
-    """Bytes that all finished exports take, and about how many one of this dataset's would."""
-    taken = await connection.scalar(
+async def size(connection: AsyncConnection, dataset_id: UUID) -> tuple[int, int]:
+    """Faces of a dataset, and the bytes of their pictures."""
+    statement = select(func.count(), func.coalesce(func.sum(func.octet_length(dataset_items.c.image)), 0)).where(
+        dataset_items.c.dataset_id == dataset_id
+    )
+    faces_, pictures = (await connection.execute(statement)).one()
+    return int(faces_), int(pictures)
+
+
+async def room_taken(connection: AsyncConnection) -> int:
+    """Bytes that all exports take together, those that wait or are being written at most.
+
+    Until the transaction ends nobody else asks: whoever adds an export does, so none is added that was not counted.
+    """
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ROOM_LOCK})
+    ready = await connection.scalar(
         select(func.coalesce(func.sum(exports.c.bytes), 0)).where(exports.c.state == "ready")
     )
-    pictures = await connection.scalar(
-        select(func.coalesce(func.sum(func.octet_length(dataset_items.c.image) + 1000), 0)).where(
-            dataset_items.c.dataset_id == dataset_id
-        )
+    taken = int(ready or 0)
+    pending = select(exports.c.dataset_id, exports.c.format, func.count().label("n")).where(
+        exports.c.state.in_(("waiting", "running"))
     )
-    return int(taken or 0), int(pictures or 0)
+    for row in await connection.execute(pending.group_by(exports.c.dataset_id, exports.c.format)):
+        taken += row.n * FORMATS[row.format].room(*await size(connection, row.dataset_id))
+    return taken
 
 
 async def export_states(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, str]:

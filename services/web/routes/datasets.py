@@ -223,23 +223,27 @@ def router(
                 f"{row.name} is {row.state}.",
                 "Wait until it is ready; GET it to see how far it is.",
             )
-        if (missing := FORMATS[new.format].missing()) is not None:
+        form = FORMATS[new.format]
+        if (missing := form.missing()) is not None:
             raise ApiProblem(
                 409, "format-missing", "This format cannot be made here", missing, "Choose another format."
             )
         async with connections.writing() as connection:
-            taken, needed = await queries.room_needed(connection, dataset_id)
+            if await queries.dataset_kept(connection, dataset_id) is None:
+                raise _no_dataset(dataset_id)
+            taken = await queries.room_taken(connection)
+            faces, pictures = await queries.size(connection, dataset_id)
+            needed = form.room(faces, pictures)
             if taken + needed > exports_bytes:
                 raise ApiProblem(
                     507,
                     "exports-full",
                     "There is no room for another export",
-                    f"Exports take {taken / 1e9:.2f} GB of {exports_bytes / 1e9:.2f} GB; this one needs about "
-                    f"{needed / 1e9:.2f} GB.",
+                    f"Exports take {taken / 1e9:.2f} GB of {exports_bytes / 1e9:.2f} GB, with what those may take that "
+                    f"wait or are being written; this one may take {needed / 1e9:.2f} GB.",
                     "Delete exports that were downloaded, or raise EMOTION_EXPORTS_GB.",
                 )
-            total = sum((await queries.counts_by_split(connection, dataset_id)).values())
-            export_id = await queries.add_export(connection, dataset_id, new.format, total, who.name)
+            export_id = await queries.add_export(connection, dataset_id, new.format, faces, who.name)
             made = await queries.export(connection, export_id)
         assert made is not None
         trail.note(request, "export", f"dataset {row.name} as {new.format}", item=str(export_id))
