@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import threading
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +18,8 @@ from PIL import Image
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.web.datasets import building, previewing, queries
-from services.web.datasets.formats import FORMATS
+from services.web.datasets import building, exporting, jobs, previewing, queries
+from services.web.datasets.formats import FORMATS, Item
 from services.web.datasets.work import Cancelled
 from services.web.settings import WebSettings
 from shared.db import audit
@@ -29,9 +30,11 @@ from shared.db.study_tables import dataset_items, datasets, study_sessions
 from shared.db.tables import erasures, frames
 from shared.emotions import EMOTIONS
 from shared.messages import Detection
+from shared.metrics import Metrics
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support.labelled import START, Votes, one_more, people
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, waits_for_a_lock, web_settings
 
 T = TypeVar("T")
@@ -524,6 +527,66 @@ async def test_an_export_of_a_dataset_that_is_deleted_at_the_same_moment_is_refu
             asking = tasks.create_task(client.post(address, json={"format": "folders"}))
             await until(lambda: waits_for_a_lock(engine))
         check_problem(asking.result(), 404, "not-found")
+
+
+async def test_stopping_an_export_ends_it_removes_what_was_written_and_lets_the_next_begin(
+    engine: AsyncEngine, web: WebSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await people(engine, persons=6)
+    folder = tmp_path / "data" / "exports"
+    at_work, go_on = threading.Event(), threading.Event()
+    batches: Counter[str] = Counter()
+    add = exporting._Writer.add
+
+    def slowly(self: exporting._Writer, items: list[Item]) -> None:
+        batches[self._path.stem] += 1
+        at_work.set()
+        assert go_on.wait(WAIT_S)
+        add(self, items)
+
+    monkeypatch.setattr(exporting._Writer, "add", slowly)
+    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+        dataset = await built(client)
+        address = f"/api/v1/datasets/{dataset['id']}/exports"
+        stopped = (await client.post(address, json={"format": "folders"})).json()["id"]
+        await until(at_work.is_set)
+        following = (await client.post(address, json={"format": "fer2013"})).json()["id"]
+        assert (await client.request("DELETE", f"/api/v1/exports/{stopped}", json={})).status_code == 204
+        begun = set(folder.iterdir())
+        go_on.set()
+        await until_not(client, f"/api/v1/exports/{following}", "waiting", "running")
+        assert {path.name for path in folder.iterdir()} == {f"{following}.zip"}
+    assert {path.name for path in begun} == {f"{stopped}.zip.part"}
+    assert batches == {stopped: 1, following: 2}
+
+
+async def test_a_service_that_stops_waits_for_its_thread_without_standing_still(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+    let_go: list[bool] = []
+
+    def slowly(folder: Path) -> list[Path]:
+        at_work.set()
+        let_go.append(go_on.wait(10))
+        return []
+
+    monkeypatch.setattr(jobs, "_files", slowly)
+    running = asyncio.create_task(jobs.Jobs(engine, tmp_path, Metrics("web")).run())
+    await until(at_work.is_set)
+    running.cancel()
+
+    async def free() -> bool:
+        async with engine.begin() as connection:
+            statement = text("SELECT pg_try_advisory_xact_lock(:key)")
+            return bool(await connection.scalar(statement, {"key": queries.BUILDING_LOCK}))
+
+    await until(free)  # it has stopped but for its thread
+    assert not running.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert let_go == [True]
 
 
 async def test_a_folder_that_cannot_be_written_fails_the_export_with_what_to_do(

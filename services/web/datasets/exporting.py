@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.web.datasets import queries
 from services.web.datasets.archive import Archive, ArchiveDamaged, Mark
@@ -146,6 +146,7 @@ async def write_export(
     form: FormatName,
     path: Path,
     progress: Callable[[int, int], None],
+    export_id: UUID | None = None,
 ) -> Written:
     """Write a dataset to `path`, or go on with what was begun there. The bytes depend on dataset and format alone.
 
@@ -156,10 +157,11 @@ async def write_export(
         form: the format.
         path: the file; its folder is made where there is none.
         progress: told after each batch how many visits of a face are done, of how many.
+        export_id: the export that wants it, as long as it is running; None where nobody but the caller does.
 
     Raises:
         ExportError: if the dataset has no faces (any more), or the file cannot be written.
-        Cancelled: if the dataset was deleted, or some of its faces were erased meanwhile.
+        Cancelled: if the dataset or the export was deleted, or some of its faces were erased meanwhile.
     """
     async with engine.connect() as connection:
         row = await queries.dataset(connection, dataset_id)
@@ -186,6 +188,7 @@ async def write_export(
                 while True:
                     progress(sum(totals[:at]) + writer.place.done, sum(totals))
                     async with engine.connect() as connection:
+                        await _check_wanted(connection, export_id)
                         items = await queries.items_after(
                             connection, dataset_id, one.split, writer.place.last, one.batch, images=one.images
                         )
@@ -196,6 +199,7 @@ async def write_export(
                     raise Cancelled
                 writer.next_pass()
             async with engine.connect() as connection:
+                await _check_wanted(connection, export_id)
                 now = await queries.dataset(connection, dataset_id)
             if now is None or now.erased_items != row.erased_items:
                 raise Cancelled
@@ -207,6 +211,11 @@ async def write_export(
             f"{path.name} cannot be written ({error.strerror or error}). Make room on the disk and see that its folder "
             "may be written, then export again."
         ) from error
+
+
+async def _check_wanted(connection: AsyncConnection, export_id: UUID | None) -> None:
+    if export_id is not None and (await queries.export_states(connection, [export_id])).get(export_id) != "running":
+        raise Cancelled
 
 
 def _manifest(row: Row[Any], form: FormatName, counts: dict[str, int]) -> dict[str, Any]:

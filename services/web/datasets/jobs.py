@@ -5,12 +5,10 @@ web service at a time does it, under a lock in Postgres; the others' requests wa
 """
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select, text, update
@@ -20,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.web.datasets import queries
 from services.web.datasets.building import build
 from services.web.datasets.exporting import remains, write_export
-from services.web.datasets.work import Cancelled
+from services.web.datasets.work import Cancelled, OnThread
 from shared import logs
 from shared.db.faults import Fault, describe, fault_of
 from shared.db.study_tables import datasets, exports
 from shared.errors import EmotionEdgeError
 from shared.metrics import Metrics
+from shared.owned_thread import owned_thread
 from shared.slots import wait_at_most
 
 LOOK_EVERY_S: Final = 60.0
@@ -34,8 +33,6 @@ _ZIP: Final = ".zip"
 _DEFECT: Final = "It failed by a defect; the service's log says where. Delete it and try again."
 
 log = logs.get(__name__)
-
-T = TypeVar("T")
 
 
 class Jobs:
@@ -69,21 +66,18 @@ class Jobs:
 
     async def run(self) -> None:
         """Look what is to do, at once and then again and again."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="datasets") as executor:
+        async with owned_thread("datasets") as thread:
             while True:
                 self._wake.clear()
                 pause = self._look_every_s
                 try:
-                    await self._work(executor)
+                    await self._work(thread.submit)
                 except (SQLAlchemyError, OSError, TimeoutError) as error:
                     log.warning("datasets cannot be worked on now; tried again", error=describe(error))
                     pause = _AGAIN_S
                 await wait_at_most(self._wake, pause)
 
-    async def _work(self, executor: ThreadPoolExecutor) -> None:
-        def on_thread(function: Callable[..., T], /, *args: Any) -> "asyncio.Future[T]":
-            return asyncio.get_running_loop().run_in_executor(executor, function, *args)
-
+    async def _work(self, on_thread: OnThread) -> None:
         async with self._engine.connect() as lock:
             # Held by the connection, not by a transaction: it would otherwise keep the tables' old rows for hours.
             await lock.execution_options(isolation_level="AUTOCOMMIT")
@@ -91,15 +85,15 @@ class Jobs:
             if not locked:
                 return
             try:
-                await self.sweep(on_thread)
                 while True:
+                    # Before each, so that what was deleted takes no room beside what is written next.
+                    await self.sweep(on_thread)
                     if (dataset := await self._next_dataset()) is not None:
                         await self._attempt("dataset", dataset, self._build(on_thread, dataset))
                     elif (export := await self._next_export()) is not None:
                         await self._attempt("export", export.id, self._export(on_thread, export))
                     else:
                         break
-                await self.sweep(on_thread)
             finally:
                 with suppress(SQLAlchemyError, OSError):  # a connection that broke holds no lock any more
                     await lock.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": queries.BUILDING_LOCK})
@@ -147,10 +141,10 @@ class Jobs:
                 told = reason or "Its dataset changed while it was written. Export it again."
                 await queries.set_export(connection, which, ("waiting", "running"), state="failed", error=told)
 
-    async def _build(self, on_thread: Any, dataset: UUID) -> None:
+    async def _build(self, on_thread: OnThread, dataset: UUID) -> None:
         await build(self._engine, on_thread, dataset, lambda done, total: self._tell(dataset, done, total))
 
-    async def _export(self, on_thread: Any, export: Any) -> None:
+    async def _export(self, on_thread: OnThread, export: Any) -> None:
         async with self._engine.begin() as connection:
             if not await queries.set_export(connection, export.id, ("waiting", "running"), state="running"):
                 raise Cancelled
@@ -162,6 +156,7 @@ class Jobs:
             export.format,
             path,
             lambda done, total: self._tell(export.id, done, total),
+            export.id,
         )
         async with self._engine.begin() as connection:
             kept = await queries.finish_export(connection, export.id, written.length, written.sha256)
@@ -171,7 +166,7 @@ class Jobs:
     def _tell(self, which: UUID, done: int, total: int) -> None:
         self._progress[which] = (done, total)
 
-    async def sweep(self, on_thread: Any) -> None:
+    async def sweep(self, on_thread: OnThread) -> None:
         """Remove files of exports that were erased, deleted or failed; mark those exports whose file is gone."""
         found: list[Path] = await on_thread(_files, self._folder)
         ids = {export_id for path in found if (export_id := _id_of(path)) is not None}
@@ -185,7 +180,8 @@ class Jobs:
             if export_id is not None and not wanted:
                 await on_thread(partial(path.unlink, missing_ok=True))
                 self._removed.inc()
-        lost = [export_id for export_id in ready if self.file(export_id) not in set(found)]
+        there = set(found)
+        lost = [export_id for export_id in ready if self.file(export_id) not in there]
         for export_id in lost:
             log.warning("the file of an export is gone", id=str(export_id), folder=str(self._folder))
             async with self._engine.begin() as connection:
