@@ -2,17 +2,18 @@
 
 import hashlib
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from services.web.datasets import previewing
-from shared.db.study_tables import study_sessions
+from shared.db.study_tables import datasets, study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
-from tests.support.browser import Visit, press
+from tests.support.browser import Visit, page_of, press
 from tests.support.labelled import START, one_more, people
 from tests.support.web import records, running_web, web_settings
 
@@ -31,7 +32,6 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
         async with running_web(settings) as base:
             page = await browser.new_page(viewport={"width": 360, "height": 800}, color_scheme="dark")
             page.set_default_timeout(LONG_MS)
-            expect.set_options(timeout=LONG_MS)
             visit = Visit(page, base)
             await page.goto(f"{base}/datasets")
             await expect(page.get_by_text("There are none yet.")).to_be_visible()
@@ -132,7 +132,6 @@ async def test_copies_are_told_before_a_dataset_is_built_and_its_splits_stand_in
         async with running_web(settings) as base:
             page = await browser.new_page()
             page.set_default_timeout(LONG_MS)
-            expect.set_options(timeout=LONG_MS)
             visit = Visit(page, base)
             await page.goto(f"{base}/datasets")
             preview = page.get_by_role("region", name="What this gives")
@@ -172,3 +171,48 @@ async def test_copies_are_told_before_a_dataset_is_built_and_its_splits_stand_in
             await expect(text).to_contain_text("compared only when the dataset is built")
             assert visit.complaints == []
             await page.close()
+
+
+async def test_the_list_stays_as_far_as_it_was_opened_and_loses_what_somebody_else_deleted(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    async with records(database_settings, START.date()) as engine:
+        rows = [
+            {
+                "name": f"set-{number:03}",
+                "filter": {},
+                "split": {},
+                "state": "failed",
+                "error": "Made up.",
+                "created_at": START + timedelta(seconds=number),
+                "created_by": "anna",
+            }
+            for number in range(130)
+        ]
+        async with engine.begin() as connection:
+            await connection.execute(insert(datasets), rows)
+        settings = web_settings(mqtt_settings, database_settings, data_dir=tmp_path)
+        async with running_web(settings) as base, page_of(browser, base, "/datasets") as (page, visit):
+            items = page.locator("#list li")
+            more = page.get_by_role("button", name="Show older ones")
+
+            async def again_without(name: str) -> None:
+                """Somebody else deletes it; the page looks again, as it does when somebody comes back to it."""
+                async with engine.begin() as connection:
+                    await connection.execute(delete(datasets).where(datasets.c.name == name))
+                await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+                await expect(page.get_by_text(name, exact=True)).to_have_count(0)
+
+            await expect(items).to_have_count(50)
+            await more.click()
+            await expect(items).to_have_count(100)
+            await again_without("set-060")
+            await expect(items).to_have_count(100)
+            await expect(page.get_by_text("set-029", exact=True)).to_be_visible()
+            await more.click()
+            await expect(items).to_have_count(129)
+            await expect(more).to_be_hidden()
+            await again_without("set-129")
+            await expect(items).to_have_count(128)
+            await expect(page.get_by_text("set-000", exact=True)).to_be_visible()
+            assert visit.complaints == []

@@ -19,7 +19,7 @@ const element = document.getElementById("detail");
 const form = document.getElementById("new");
 
 let datasets = [];
-let cursor = null;
+let pages = 1; // of the list, as far as it was opened
 let detail = null;
 let timer = null;
 let turn = 0; // of two answers the older one is let go
@@ -74,14 +74,18 @@ function drawList() {
   if (focused) list.querySelector(`[data-dataset="${focused}"]`)?.focus();
 }
 
-const pageAfter = (next) => ask("GET", `/api/v1/datasets?limit=50${next ? `&cursor=${encodeURIComponent(next)}` : ""}`);
-
-function take(page, next) {
-  const known = new Set(page.items.map((one) => one.id));
-  // What is older than the first page stays as it was loaded.
-  datasets = next ? [...datasets, ...page.items] : [...page.items, ...(page.next_cursor && cursor ? datasets.filter((one) => !known.has(one.id)) : [])];
-  if (next || cursor === null || !page.next_cursor) cursor = page.next_cursor;
-  more.hidden = cursor === null;
+/** The pages that are shown, all of them read anew: somebody else may have deleted one on any. */
+async function opened() {
+  const found = [];
+  let cursor = null;
+  let read = 0;
+  do {
+    const page = await ask("GET", `/api/v1/datasets?limit=50${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+    found.push(...page.items);
+    cursor = page.next_cursor;
+    read += 1;
+  } while (cursor && read < pages);
+  return [found, cursor !== null];
 }
 
 /** Bring the page up to date; then again, soon where something is at work. */
@@ -90,9 +94,10 @@ async function refresh() {
   const mine = ++turn;
   let busy = false;
   try {
-    const newest = await pageAfter(null);
+    const [found, isMore] = await opened();
     if (mine !== turn) return;
-    take(newest, null);
+    datasets = found;
+    more.hidden = !isMore;
     const id = chosen();
     busy = datasets.some(isAtWork);
     if (id !== null) {
@@ -117,11 +122,10 @@ async function refresh() {
   timer = setTimeout(refresh, document.hidden ? AT_REST_MS : busy ? AT_WORK_MS : AT_REST_MS);
 }
 
-more.addEventListener("click", () => act(async () => {
-  const from = cursor;
-  take(await pageAfter(from), from);
-  drawList();
-}));
+more.addEventListener("click", () => {
+  pages += 1;
+  refresh();
+});
 window.addEventListener("popstate", refresh);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
