@@ -96,6 +96,12 @@ async def one_session(connection: AsyncConnection, session_id: UUID) -> StudySes
     return None if row is None else _session(row)
 
 
+async def hold_session(connection: AsyncConnection, session_id: UUID) -> bool:
+    """Have a session stay as it is, and nobody else hold it, until the transaction ends; False where there is none."""
+    statement = select(study_sessions.c.id).where(study_sessions.c.id == session_id).with_for_update(key_share=True)
+    return await connection.scalar(statement) is not None
+
+
 async def overlaps(connection: AsyncConnection, session: StudySession) -> list[Overlap]:
     """Other sessions of the same time and a common device."""
     table = study_sessions.c

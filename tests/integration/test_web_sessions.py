@@ -1,5 +1,6 @@
 """Study sessions over real HTTP and a real Postgres, and their CSV in pandas."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,14 @@ from uuid import uuid4
 import httpx
 import pandas as pd
 import pytest
+from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.routes import sessions
+from shared.db.study_tables import study_sessions
 from shared.emotions import EMOTIONS
 from shared.settings import DatabaseSettings
+from tests.integration.delivery import until
 from tests.support import scenes
 from tests.support.web import check_problem, records, store
 
@@ -242,6 +246,37 @@ async def test_pandas_reads_a_whole_study_in_one_line(api: httpx.AsyncClient, mo
     said = check_problem(wrong, 422, "bad-parameters")["detail"]
     assert "expected a code such as P07" in said
     assert "[A-Za-z" not in said
+
+
+async def test_a_marker_of_a_session_that_is_deleted_at_that_moment_finds_none(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    session = await made(api)
+    at = {"at": BEGIN.isoformat(), "text": "confused"}
+    async with engine.connect() as deleting:
+        await deleting.execute(delete(study_sessions))
+        marking = asyncio.create_task(api.post(f"/api/v1/sessions/{session['id']}/markers", json=at))
+
+        async def waits() -> bool:
+            async with engine.connect() as connection:
+                waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                return bool(await connection.scalar(waiting)) or marking.done()
+
+        await until(waits)
+        await deleting.commit()
+    check_problem(await marking, 404, "not-found")
+
+
+async def test_markers_that_come_at_once_are_never_more_than_are_kept(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_MARKERS", 3)
+    session = await made(api)
+    path = f"/api/v1/sessions/{session['id']}/markers"
+    at = {"at": BEGIN.isoformat(), "text": "confused"}
+    answers = await asyncio.gather(*(api.post(path, json=at) for _ in range(9)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 6
+    assert len((await api.get(path)).json()["items"]) == 3
 
 
 async def test_the_timeline_says_how_each_person_looked_over_midnight(api: httpx.AsyncClient) -> None:

@@ -251,6 +251,9 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
     ) -> Marker:
         at = new.at or datetime.now(UTC)
         async with database.writing() as connection:
+            # Before its markers are counted, so that those of others who mark it in this moment are counted too.
+            if not await session_queries.hold_session(connection, session_id):
+                raise _no_session(session_id)
             found = await _found(connection, session_id)
             _check_within(found, at)
             if found.markers >= MAX_MARKERS:
