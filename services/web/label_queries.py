@@ -60,6 +60,8 @@ async def pool(connection: AsyncConnection, wanted: Wanted, labeller: str) -> Po
     However many pictures there are, the work is bounded: it goes back in steps of 500 pictures until it has met 500
     faces, or has looked at 20,000 pictures.
     """
+    if wanted.nothing_fits:
+        return Pool([], {}, more=False)
     found: list[Row[Any]] = []
     pictures: dict[UUID, Row[Any]] = {}
     last: Row[Any] | None = None

@@ -77,6 +77,12 @@ class Wanted:
         return conditions
 
     @property
+    def nothing_fits(self) -> bool:
+        """Whether nothing can: no device is meant, or a time without any length. To be known before rows are looked at:
+        no index leads to nothing."""
+        return self.devices == () or (self.begin is not None and self.end is not None and self.begin >= self.end)
+
+    @property
     def of_face(self) -> bool:
         """Whether faces must be looked at."""
         wanted = self.filter
@@ -106,6 +112,9 @@ class Found:
     keys: list[Cursor]
     next: Cursor | None
     searched_to: datetime | None
+
+
+NOTHING: Final = Found([], None, None)
 
 
 def these(keys: Sequence[Cursor]) -> FromClause:
@@ -160,6 +169,8 @@ async def find_detections(
 
     What is asked of faces must be met by one and the same face.
     """
+    if wanted.nothing_fits:
+        return NOTHING
     if wanted.filter.labelled:
         return await _find_labelled(connection, wanted, cursor, limit, newer=newer)
     edge = await _edge(connection, wanted, cursor, newer=newer)
@@ -294,6 +305,8 @@ async def find_episodes(
     connection: AsyncConnection, wanted: Wanted, cursor: Cursor | None, limit: int, *, newer: bool = False
 ) -> Found:
     """The ids of episodes that fit, by when they began; as `find_detections`."""
+    if wanted.nothing_fits:
+        return NOTHING
     at = episodes.c.first_at
     conditions = [*of_episode(wanted), *_beyond(at, episodes.c.id, cursor, newer=newer)]
     edge = None
@@ -323,6 +336,8 @@ async def find_episodes(
 
 async def timeline_edge(connection: AsyncConnection, wanted: Wanted, end: datetime) -> datetime | None:
     """When the last of `COUNTED` episodes before `end` began; None where there are no more that may fit."""
+    if wanted.nothing_fits:
+        return None
     at = episodes.c.first_at
     look = [*_led_to(wanted), at < end]
     begin = _day_of(wanted.begin)

@@ -324,3 +324,26 @@ async def test_a_session_that_is_not_there_is_named(api: httpx.AsyncClient) -> N
         document = check_problem(answer, 422, "bad-parameters")
         assert [item["parameter"] for item in document["errors"]] == ["session"]
     assert DetectionPage.model_validate((await api.get("/api/v1/detections")).json()).items == []
+
+
+@pytest.mark.parametrize("path", ["/api/v1/detections", "/api/v1/episodes"])
+async def test_what_can_never_fit_is_answered_at_once_and_for_good(
+    api: httpx.AsyncClient, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    _, session = await fill(engine)
+    episode = (await api.get("/api/v1/episodes", params={"device": "camera-1"})).json()["items"][0]["id"]
+    monkeypatch.setattr(search, "ROWS", 2)
+    monkeypatch.setattr(search, "COUNTED", 2)
+    never: list[dict[str, str]] = [
+        {"session": str(session), "device": "nobody"},
+        {"episode": episode, "device": "camera-2"},
+        {"session": str(session), "to": at(-3600).isoformat()},
+        {"session": str(session), "from": at(86_000).isoformat()},
+    ]
+    for query in never:
+        for more in ({}, {"emotion": "happy"}, {"labelled": "true"}):
+            answer = await api.get(path, params={**query, **more, "limit": "9"})
+            assert answer.json() == {"items": [], "next_cursor": None, "searched_to": None}, (query, more)
+        if path == "/api/v1/episodes":
+            line = (await api.get("/api/v1/timeline", params=query)).json()
+            assert (line["items"], line["more"]) == ([], False)
