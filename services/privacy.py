@@ -80,6 +80,7 @@ def run_erase(
     print("To be erased for good:", *scopes, sep="\n  ")
     _print_counts(found)
     print("What of it is still on its way (in an edge's outbox, in a broker) will be refused when it comes.")
+    print("If another erasure is being carried out, this one waits for it.")
     if not yes:
         if not sys.stdin.isatty():
             raise PrivacyError("nobody is there to confirm it; say --yes to erase without being asked")
@@ -173,13 +174,16 @@ def _settings(command: str) -> PrivacySettings:
 def _with_database(settings: PrivacySettings, command: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     async def run() -> T:
         # No limit on a statement: a scan of everything takes what it takes.
-        engine = create_engine(settings.database, application=f"emotion-edge {command}", statement_timeout_s=None)
+        # Two connections where one is set: an erasure holds its lock by one.
+        database = settings.database.model_copy(update={"pool_size": max(settings.database.pool_size, 2)})
+        engine = create_engine(database, application=f"emotion-edge {command}", statement_timeout_s=None)
         try:
             return await work(engine)
         except (SQLAlchemyError, OSError) as error:
             raise PrivacyError(
                 f"the database does not do it: {describe(error)}. See whether it runs and EMOTION_DATABASE__URL is "
-                "right; what was begun goes on where it was when the command is given again."
+                "right; what was begun goes on where it was when the command is given again, and an erasure by itself "
+                "where the web service runs."
             ) from error
         finally:
             await engine.dispose()

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from services.web.accounts.schemas import in_one_line
 from services.web.schemas import CursorText, Limit, Moment
+from shared.db.erasure import Wish
 from shared.messages import DeviceName, Timestamp
 
 _Filter = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(in_one_line)]
@@ -124,7 +125,7 @@ class EraseWish(_Named):
 
 
 class ErasureAtWork(_Answer):
-    """An erasure that waits or is carried out now, by this service: named as it was asked for."""
+    """An erasure that waits or is carried out now, named as it was asked for."""
 
     device: str | None
     from_: Timestamp | None = Field(alias="from")
@@ -132,7 +133,24 @@ class ErasureAtWork(_Answer):
     session: UUID | None
     item: UUID | None
     requested_by: str
-    rows_removed: int
+    rows_removed: int = Field(description="by this service, since it was started")
+
+    @classmethod
+    def of(cls, wish: Wish, removed: int) -> Self:
+        """What is written down. Of several scopes the last is the session that the others are the records of."""
+        *records, last = wish.scopes.values()
+        of_session = bool(records)
+        return cls.model_validate(
+            {
+                "device": last.device,
+                "from": last.begin,
+                "to": last.end,
+                "session": last.item_id if of_session else None,
+                "item": None if of_session else last.item_id,
+                "requested_by": wish.who,
+                "rows_removed": removed,
+            }
+        )
 
 
 class ErasureEntry(_Answer):

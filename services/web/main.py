@@ -15,7 +15,7 @@ from services.web.app import create_app
 from services.web.database import Database
 from services.web.datasets.jobs import Jobs
 from services.web.datasets.previewing import Previewer
-from services.web.eraser import Eraser
+from services.web.eraser import CONNECTIONS, Eraser
 from services.web.face_pictures import FacePictures
 from services.web.feed import Feed
 from services.web.forgetting import forget_erased, forget_old
@@ -82,7 +82,7 @@ async def run(settings: WebSettings) -> None:
             doorkeeper = Doorkeeper(database, timedelta(hours=settings.login_idle_h), lookups)
             # Counting and removing take the time that they take.
             patient = create_engine(
-                settings.database.model_copy(update={"pool_size": 2}),
+                settings.database.model_copy(update={"pool_size": CONNECTIONS}),
                 application="emotion-edge web erasing",
                 statement_timeout_s=None,
             )

@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 import services.web.trail
+from shared.db.alone import alone
 from shared.db.audit import Entry, write
+from shared.db.erasure import ERASING_LOCK
 from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
@@ -310,3 +313,57 @@ async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_fil
             assert visit.complaints == []
             assert visit.foreign == []
             await page.close()
+
+
+async def test_the_list_of_erasures_is_asked_for_once_at_a_time_and_again_after_an_answer_that_failed(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    async with (
+        records(database_settings, now.date()) as engine,
+        running_web(web_settings(mqtt_settings, database_settings)) as base,
+    ):
+        page = await browser.new_page(timezone_id="UTC")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.method + urlsplit(request.url).path))
+        await page.clock.install(time=now)
+        await page.clock.pause_at(now + timedelta(seconds=1))
+        await page.goto(f"{base}/privacy")
+        listed, problem = page.locator("#erasures"), page.locator("#erasures-problem")
+        await expect(listed).to_contain_text("Nothing was erased yet.")
+
+        async def look() -> None:
+            """Two seconds later, once the answer is shown, whichever it is."""
+            await problem.evaluate("element => { element.textContent = 'before'; }")
+            await page.clock.run_for(2000)
+            await expect(problem).not_to_have_text("before")
+
+        async with alone(engine, ERASING_LOCK):  # as long as another one is carried out
+            for device in ("camera-1", "camera-2"):
+                await page.get_by_label("Device", exact=True).fill(device)
+                await page.get_by_label("To", exact=True).fill(f"{now:%Y-%m-%dT%H:%M:%S}")
+                await press(page.get_by_role("button", name="Show what would go"))
+                await page.get_by_label("Type the word erase").fill("erase")
+                await press(page.get_by_role("button", name="Erase for good"))
+                await expect(listed).to_contain_text(f"{device}, until")
+            await expect(listed.get_by_text("At work, or waits its turn: 0 rows removed so far.")).to_have_count(2)
+            for _ in range(2):
+                asked.clear()
+                await look()
+                assert asked == ["GET/api/v1/erasures"]
+            await page.route("**/api/v1/erasures", lambda route: route.abort())
+            for _ in range(2):
+                asked.clear()
+                await look()
+                assert asked == ["GET/api/v1/erasures"]
+                await expect(problem).to_contain_text("The web service is not reached")
+            await page.unroute("**/api/v1/erasures")
+            await look()
+            await expect(problem).to_be_hidden()
+        while await listed.get_by_text("At work").count():
+            await look()
+        await expect(listed.get_by_text("0 rows before, 0 after")).to_have_count(2)
+        asked.clear()
+        await page.clock.run_for(60_000)
+        assert asked == []
+        await page.close()

@@ -8,6 +8,7 @@ import threading
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -23,7 +24,8 @@ from services.web.datasets.formats import FORMATS, Item
 from services.web.datasets.work import Cancelled
 from services.web.settings import WebSettings
 from shared.db import audit
-from shared.db.erasure import erase
+from shared.db.alone import alone
+from shared.db.erasure import ERASING_LOCK, erase
 from shared.db.places import Scope
 from shared.db.stale_exports import items_erased
 from shared.db.study_tables import dataset_items, datasets, study_sessions
@@ -110,11 +112,14 @@ async def begun(engine: AsyncEngine, name: str = "cut") -> UUID:
     return dataset_id
 
 
-async def erasing(engine: AsyncEngine, before: Detection) -> None:
-    """An erasure of all before a detection that is written down, and whose rows are not gone yet."""
+@asynccontextmanager
+async def erasing(engine: AsyncEngine, before: Detection) -> AsyncIterator[None]:
+    """An erasure of all before a detection that is written down, and whose rows do not go yet."""
     row = {"requested_by": "x", "device": "camera-1", "captured_to": before.captured_at}
     async with engine.begin() as connection:
         await connection.execute(insert(erasures).values(row))
+    async with alone(engine, ERASING_LOCK):
+        yield
 
 
 async def test_a_choice_is_previewed_built_and_dealt_out_by_person(engine: AsyncEngine, web: WebSettings) -> None:
@@ -216,7 +221,11 @@ async def test_a_preview_tells_what_a_build_gives_with_its_copies_and_all_its_wa
         await connection.execute(update(frames).where(frames.c.frame_id == ids[0]).values(jpeg=b"no picture"))
         row = {"requested_by": "x", "item_id": ids[1]}
         await connection.execute(insert(erasures).values(row))
-    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+    async with (
+        alone(engine, ERASING_LOCK),  # so that it goes on being erased
+        running_web(web) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
         preview = await previewed(client, choice)
         summary = (await built(client, **choice))["summary"]
     assert preview["left_out"] == {"unreadable": 2}
@@ -300,8 +309,11 @@ async def test_a_build_that_was_cut_off_goes_on_and_gives_the_same(
 
 async def test_what_is_being_erased_is_not_built_into_a_dataset(engine: AsyncEngine, web: WebSettings) -> None:
     found = await people(engine, persons=3)
-    await erasing(engine, found[7])
-    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+    async with (
+        erasing(engine, found[7]),
+        running_web(web) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
         dataset = await built(client)
     assert {item.event_id for item in await items_of(engine, dataset)} == {one.event_id for one in found[7:]}
 
@@ -310,8 +322,11 @@ async def test_an_erasure_during_a_build_takes_its_own_faces_and_nobody_elses(
     engine: AsyncEngine, web: WebSettings
 ) -> None:
     found = await people(engine)  # 140, in two batches
-    await erasing(engine, found[10])
-    async with running_web(web) as base, httpx.AsyncClient(base_url=base, timeout=60) as client:
+    async with (
+        erasing(engine, found[10]),
+        running_web(web) as base,
+        httpx.AsyncClient(base_url=base, timeout=60) as client,
+    ):
         whole = await built(client)
         assert {item.event_id for item in await items_of(engine, whole)} == {one.event_id for one in found[10:]}
         assert whole["summary"]["left_out"] == {"unreadable": 10}

@@ -16,21 +16,17 @@ from services.web.audit_schemas import (
     RetentionFacts,
 )
 from services.web.database import Database
-from services.web.eraser import Eraser, in_words
+from services.web.eraser import Eraser
 from services.web.gate import Gate, who
 from services.web.problems import WrongParameter, bad_parameters, responses
 from services.web.routes.accounts import answer
 from services.web.routes.control import json_only
 from services.web.trail import Trail
+from shared.db.erasure import in_words, unfinished
 from shared.db.places import Scope
 from shared.db.session_scopes import NoSuchSession
 
 _READS: Final = responses(401, 403, 422, 503)
-
-
-def _at_work(named: EraseWish, requested_by: str, removed: int) -> ErasureAtWork:
-    asked = named.model_dump(by_alias=True, exclude={"confirm"})
-    return ErasureAtWork.model_validate({**asked, "requested_by": requested_by, "rows_removed": removed})
 
 
 def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIRouter:
@@ -83,10 +79,11 @@ def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIR
         responses=responses(401, 403, 503),
     )
     async def erasures() -> Response:
-        """The newest 100, also those of the command line."""
+        """The newest 100, and all that are not finished; also those of the command line."""
         async with database.reading() as connection:
             items = await audit_queries.newest_erasures(connection)
-        at_work = [_at_work(job.named, job.who, job.removed) for job in eraser.at_work]
+            waiting = await unfinished(connection)
+        at_work = [ErasureAtWork.of(wish, eraser.removed(wish)) for wish in waiting]
         return answer(ErasureList(at_work=at_work, failed=eraser.failed, items=items))
 
     @routes.get(
@@ -110,11 +107,12 @@ def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIR
         responses=responses(400, 401, 403, 413, 415, 422, 503),
     )
     async def erase(request: Request, wish: EraseWish) -> Response:
-        """It is carried out in the background; GET /api/v1/erasures shows how far it is and, at the end, the proof.
-        This cannot be undone."""
+        """It is written down, so that what still arrives of it is refused from now on, and carried out in the
+        background, also if the service is stopped meanwhile: GET /api/v1/erasures shows how far it is and, at the end,
+        the proof. This cannot be undone."""
         scopes = await scopes_of(wish)
-        eraser.ask(scopes, wish, who(request))
+        asked = await eraser.ask(scopes, who(request))
         trail.note(request, "ask to erase", in_words(scopes))
-        return answer(_at_work(wish, who(request), 0), 202)
+        return answer(ErasureAtWork.of(asked, 0), 202)
 
     return routes

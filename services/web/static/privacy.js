@@ -59,17 +59,21 @@ function entry(title, ...facts) {
   return item;
 }
 
+let lookAgain = null; // one timer, however often it is asked for
+
 async function showErasures() {
   const list = byId("erasures");
-  let again = false;
+  clearTimeout(lookAgain);
+  lookAgain = null;
+  let again = true; // also after an answer that failed: the next may come
   try {
     const found = await ask("GET", "/api/v1/erasures");
     again = found.at_work.length > 0;
     complain(byId("erasures-problem"), found.failed ? `Not finished: ${found.failed}` : "");
-    const items = found.at_work.map((job) => entry(named(job), `At work: ${job.rows_removed.toLocaleString()} rows removed so far. Asked for by ${job.requested_by}.`));
+    const items = found.at_work.map((job) => entry(named(job), `At work, or waits its turn: ${job.rows_removed.toLocaleString()} rows removed so far. Asked for by ${job.requested_by}.`));
     for (const item of found.items) {
-      if (again && !item.finished_at) continue; // told as at work
-      const proof = item.finished_at ? `Erased ${dateAndTime(item.finished_at)}: ${total(item.rows_before)} rows before, ${total(item.rows_after)} after.` : "Not finished. Ask for the same again; it goes on where it was.";
+      if (!item.finished_at) continue; // told as at work
+      const proof = `Erased ${dateAndTime(item.finished_at)}: ${total(item.rows_before)} rows before, ${total(item.rows_after)} after.`;
       items.push(entry(scope(item), proof, `Asked for by ${item.requested_by}, ${dateAndTime(item.requested_at)}.`));
     }
     list.replaceChildren(...(items.length ? items : [make("li", "quiet", "Nothing was erased yet.")]));
@@ -77,7 +81,7 @@ async function showErasures() {
     complain(byId("erasures-problem"), error.message);
   }
   list.removeAttribute("aria-busy");
-  if (again) setTimeout(showErasures, LOOK_AGAIN_MS);
+  if (again && lookAgain === null) lookAgain = setTimeout(showErasures, LOOK_AGAIN_MS);
 }
 
 async function nameDevices() {
