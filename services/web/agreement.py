@@ -5,10 +5,41 @@ None where it is not defined: no face in common, or everybody gives one and the 
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 Pairs = Mapping[tuple[str, str], int]
 """How many faces the first labeller called one thing and the second another: a contingency table."""
+
+
+class Tally:
+    """Votes, counted as the kappas need them: what this holds grows with labellers, not with faces."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._place = {label: place for place, label in enumerate(labels)}
+        self._judged: Counter[tuple[int, ...]] = Counter()
+        self.labellers: Counter[str] = Counter()
+        """Votes of each."""
+        self.tables: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
+        """A contingency table of each two labellers with a face in common."""
+
+    def add(self, said: Sequence[tuple[str, str]], times: int) -> None:
+        """Take what each labeller said of a face, in an order of labellers that is always the same; `times` faces have
+        just these votes."""
+        counts = [0] * len(self._place)
+        for labeller, label in said:
+            self.labellers[labeller] += times
+            counts[self._place[label]] += 1
+        if len(said) > 1:
+            self._judged[tuple(counts)] += times
+        for (first, heard), (second, other) in combinations(said, 2):
+            self.tables.setdefault((first, second), Counter())[heard, other] += times
+
+    @property
+    def judged(self) -> list[tuple[tuple[int, ...], int]]:
+        """Votes by label, and how many faces have just these; of faces with two votes or more."""
+        return list(self._judged.items())
 
 
 def _kappa(observed: float, expected: float) -> float | None:

@@ -7,11 +7,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, Row, Uuid, and_, any_, cast, func, literal, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.web import cursors
-from services.web.agreement import cohens_kappa, fleiss_kappa, observed_agreement
+from services.web.agreement import Tally, cohens_kappa, fleiss_kappa, observed_agreement
 from services.web.by_id import first_by_id
 from services.web.face_pictures import mark_of
 from services.web.label_queue import Candidate
@@ -240,39 +240,20 @@ async def vote_page(connection: AsyncConnection, query: VoteQuery) -> VotePage:
 
 
 async def agreement(connection: AsyncConnection, span: Span) -> Agreement:
-    """How far labellers agree. Counted in the database: what comes back grows with labellers, not with votes."""
-    chosen = select(votes).where(*within(votes, span)).cte("chosen")
-    one, other = chosen.alias("one"), chosen.alias("other")
-    of_each = await connection.execute(
-        select(chosen.c.labeller, func.count().label("n")).group_by(chosen.c.labeller).order_by(chosen.c.labeller)
-    )
-    labellers = {row.labeller: row.n for row in of_each}
-    both = and_(
-        one.c.event_id == other.c.event_id, one.c.face_index == other.c.face_index, one.c.labeller < other.c.labeller
-    )
-    tables: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
-    for row in await connection.execute(
-        select(
-            one.c.labeller.label("first"),
-            other.c.labeller.label("second"),
-            one.c.label.label("said"),
-            other.c.label.label("heard"),
-            func.count().label("n"),
-        )
-        .select_from(one.join(other, both))
-        .group_by(one.c.labeller, other.c.labeller, one.c.label, other.c.label)
-    ):
-        tables.setdefault((row.first, row.second), {})[(row.said, row.heard)] = row.n
-    by_label = [func.count().filter(chosen.c.label == label).label(f"n_{label}") for label in VOTES]
-    judged = (
-        select(*by_label).group_by(chosen.c.event_id, chosen.c.face_index).having(func.count() > 1).subquery("judged")
-    )
-    patterns = await connection.execute(select(*judged.c, func.count().label("times")).group_by(*judged.c))
-    counted = [(list(row[:-1]), row.times) for row in patterns]
+    """How far labellers agree. The database groups faces of which the same was said by the same; what it finds is read
+    in parts, so that memory grows with labellers, not with votes."""
+    vote = votes.c.label.concat("/").concat(votes.c.labeller)
+    # In the order of the table's key, so that nothing has to be sorted.
+    said = func.array_agg(aggregate_order_by(vote, votes.c.labeller)).label("said")
+    of_face = select(said).where(*within(votes, span)).group_by(votes.c.event_id, votes.c.face_index).subquery()
+    alike = select(of_face.c.said, func.count().label("times")).group_by(of_face.c.said)
+    tally = Tally(VOTES)
+    async for row in await connection.stream(alike):
+        tally.add([_said(one) for one in row.said], row.times)
     return Agreement(
-        labellers=labellers,
-        faces=sum(times for _, times in counted),
-        fleiss_kappa=fleiss_kappa(counted),
+        labellers=dict(sorted(tally.labellers.items())),
+        faces=sum(times for _, times in tally.judged),
+        fleiss_kappa=fleiss_kappa(tally.judged),
         pairs=[
             PairAgreement(
                 first=first,
@@ -281,9 +262,14 @@ async def agreement(connection: AsyncConnection, span: Span) -> Agreement:
                 agreement=observed_agreement(pairs) or 0.0,
                 kappa=cohens_kappa(pairs),
             )
-            for (first, second), pairs in sorted(tables.items())
+            for (first, second), pairs in sorted(tally.tables.items())
         ],
     )
+
+
+def _said(vote: str) -> tuple[str, str]:
+    label, _, labeller = vote.partition("/")  # a name may hold anything
+    return labeller, label
 
 
 async def votes_since(connection: AsyncConnection, labeller: str, since: datetime) -> int:

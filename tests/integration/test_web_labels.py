@@ -1,5 +1,6 @@
 """Votes on faces over real HTTP and a real Postgres."""
 
+import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,8 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web import label_queries
-from shared.db.study_tables import study_sessions, votes
+from services.web.agreement import Tally, cohens_kappa, fleiss_kappa
+from shared.db.study_tables import VOTES, study_sessions, votes
 from shared.db.tables import faces, frames
 from shared.emotions import Emotion
 from shared.messages import Detection
@@ -192,3 +194,35 @@ async def test_agreement_over_the_faces_that_several_labelled(api: httpx.AsyncCl
     assert found["fleiss_kappa"] == pytest.approx(7 / 15)
     later = (await api.get("/api/v1/labels/agreement", params={"from": "2026-03-02T00:00:00Z"})).json()
     assert later["labellers"] == {}
+
+
+async def test_agreement_is_that_of_the_votes_themselves_whatever_labellers_are_called(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    """Against the figures of each vote, taken from the table as it is."""
+    drawn = random.Random(7)
+    names = ["ada", "Bob", "e/ve", "happy/x", "a,b", "{c}", 'd"', "Zo\u00eb 1", "f\\g"]
+    rows = []
+    for number in range(300):
+        face = {"event_id": uuid4(), "face_index": number % 3, "captured_at": START + timedelta(seconds=number)}
+        for labeller in drawn.sample(names, drawn.randint(1, 4)):
+            label = "happy" if drawn.random() < 0.6 else drawn.choice(VOTES)
+            rows.append(face | {"device": "camera-1", "labeller": labeller, "label": label})
+    async with engine.begin() as connection:
+        await connection.execute(insert(votes), rows)
+    for query, begin, end in (({}, 0, 300), ({"from": (START + timedelta(seconds=100)).isoformat()}, 100, 300)):
+        tally = Tally(VOTES)
+        for second in range(begin, end):
+            at = START + timedelta(seconds=second)
+            said = {row["labeller"]: row["label"] for row in rows if row["captured_at"] == at}
+            tally.add(sorted((str(labeller), str(label)) for labeller, label in said.items()), 1)
+        found = (await api.get("/api/v1/labels/agreement", params=query)).json()
+        assert found["labellers"] == tally.labellers
+        assert found["fleiss_kappa"] == fleiss_kappa(tally.judged)
+        assert found["faces"] == sum(times for _, times in tally.judged)
+        told = {frozenset((pair["first"], pair["second"])): (pair["faces"], pair["kappa"]) for pair in found["pairs"]}
+        assert told == {
+            frozenset(two): (sum(table.values()), pytest.approx(cohens_kappa(table)))
+            for two, table in tally.tables.items()
+        }
+        assert len(found["pairs"]) == len(told)

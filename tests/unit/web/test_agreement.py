@@ -1,13 +1,15 @@
 """Kappas against published examples, worked by hand, and what must hold of any."""
 
 import math
+from collections import Counter
 from fractions import Fraction
+from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.web.agreement import cohens_kappa, fleiss_kappa, observed_agreement
+from services.web.agreement import Tally, cohens_kappa, fleiss_kappa, observed_agreement
 
 LABELS = ("angry", "happy", "sad")
 TABLES = st.dictionaries(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), st.integers(1, 50), min_size=1)
@@ -89,3 +91,22 @@ def test_fleiss_kappa_does_not_depend_on_order(faces: list[tuple[list[int], int]
 @given(FACES)
 def test_faces_with_one_vote_change_nothing(faces: list[tuple[list[int], int]]) -> None:
     assert fleiss_kappa([*faces, ([1, 0, 0], 7), ([0, 0, 0], 2)]) == fleiss_kappa(faces)
+
+
+VOTED = st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(LABELS), min_size=1), max_size=12)
+
+
+@given(VOTED, st.integers(1, 3))
+def test_a_tally_of_faces_that_are_alike_is_that_of_each_vote(faces: list[dict[str, str]], times: int) -> None:
+    """Counted as the kappas are defined: for each two labellers, and for each face by itself."""
+    tally = Tally(LABELS)
+    for said in faces:
+        tally.add(sorted(said.items()), times)
+    each = faces * times
+    assert tally.labellers == Counter(labeller for said in each for labeller in said)
+    for first, second in combinations("abcd", 2):
+        both = Counter((said[first], said[second]) for said in each if first in said and second in said)
+        assert tally.tables.get((first, second), {}) == both
+    one_by_one = [([list(said.values()).count(label) for label in LABELS], 1) for said in each]
+    assert fleiss_kappa(tally.judged) == pytest.approx(fleiss_kappa(one_by_one))
+    assert sum(many for _, many in tally.judged) == sum(len(said) > 1 for said in each)
