@@ -5,8 +5,10 @@ or another web service left unfinished. It holds from the moment in which it is 
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -27,8 +29,17 @@ CONNECTIONS: Final = 4
 _MAX_UNFINISHED: Final = 20
 _ANSWERS_WITHIN_S: Final = 30.0
 _LOOK_EVERY_S: Final = 60.0
+_AGAIN_S: Final = 5.0
+_AGAIN_AT_LAST_S: Final = 3600.0
 
 log = logs.get(__name__)
+
+
+@dataclass(slots=True)
+class _Failure:
+    why: str
+    backoff: Backoff
+    again_at: float
 
 
 class Eraser:
@@ -39,8 +50,12 @@ class Eraser:
         self._engine = engine
         self._asked = asyncio.Event()
         self._removed: Counter[int] = Counter()
-        self.failed: str | None = None
-        """Why the last one that was tried was not finished, in words."""
+        self._failures: dict[int, _Failure] = {}
+
+    @property
+    def failed(self) -> str | None:
+        """Why the last one of those that could not be finished was not, in words."""
+        return next((failure.why for failure in reversed(self._failures.values())), None)
 
     def removed(self, wish: Wish) -> int:
         """How many rows of an erasure this service has removed since it was started."""
@@ -98,54 +113,60 @@ class Eraser:
                         headers={"Retry-After": "60"},
                     )
         except (TimeoutError, SQLAlchemyError, OSError) as error:
-            raise _unavailable(f"It was not written down, so nothing is erased: {describe(error)}.") from error
+            raise _unavailable(f"It was not written down: {describe(error)}.") from error
         self._asked.set()
         return wish
 
     async def run(self) -> None:
         """Carry out what is written down, also what was cut off, until cancelled."""
-        backoff = Backoff(10.0, 3600.0)
         while True:
-            self._asked.clear()
+            if self._asked.is_set():
+                self._asked.clear()
+                for failure in self._failures.values():
+                    failure.again_at = 0.0
             pause = _LOOK_EVERY_S
             try:
-                well = await self._carry_out_all()
+                await self._carry_out_all()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("erasures cannot be looked up now; tried again", error=describe(error))
-                well = False
-            if well:
-                self.failed = None
-                backoff.succeeded()
-            else:
-                pause = backoff.next_delay()
+                pause = _AGAIN_S
             await wait_at_most(self._asked, pause)
 
-    async def _carry_out_all(self) -> bool:
-        """One after the other, each once, also those that are asked for meanwhile; whether all were finished."""
+    async def _carry_out_all(self) -> None:
+        """One after the other, each once, also those that are asked for meanwhile."""
         tried: set[int] = set()
-        well = True
         while True:
             async with self._engine.connect() as connection:
                 waiting = await unfinished(connection)
-            wish = next((one for one in waiting if one.number not in tried), None)
+            for number in self._failures.keys() - {wish.number for wish in waiting}:  # another finished it
+                del self._failures[number]
+            wish = next((one for one in waiting if one.number not in tried and self._is_due(one)), None)
             if wish is None:
-                return well
+                return
             tried.add(wish.number)
-            well = await self._carry_out(wish) and well
+            await self._carry_out(wish)
 
-    async def _carry_out(self, wish: Wish) -> bool:
+    def _is_due(self, wish: Wish) -> bool:
+        failure = self._failures.get(wish.number)
+        return failure is None or failure.again_at <= time.monotonic()
+
+    async def _carry_out(self, wish: Wish) -> None:
         def progress(_table: str, rows: int) -> None:
             self._removed[wish.number] += rows
 
+        before = self._failures.get(wish.number)
         try:
             await carry_out(self._engine, wish, progress)
         except (ErasureError, SQLAlchemyError, OSError) as error:
             cause = str(error) if isinstance(error, ErasureError) else describe(error)
-            self.failed = f"{wish}: {cause}. What is written down already holds; the rest is tried again by itself."
+            why = f"{wish}: {cause}. What is written down already holds; the rest is tried again by itself."
+            backoff = before.backoff if before is not None else Backoff(_LOOK_EVERY_S, _AGAIN_AT_LAST_S)
+            self._failures.pop(wish.number, None)  # the newest is told
+            self._failures[wish.number] = _Failure(why, backoff, time.monotonic() + backoff.next_delay())
             log.exception("an erasure was not finished", scope=str(wish))
-            return False
-        log.info("erased", scope=str(wish), rows=self._removed.pop(wish.number, 0))
-        return True
+        else:
+            self._failures.pop(wish.number, None)
+            log.info("erased", scope=str(wish), rows=self._removed.pop(wish.number, 0))
 
 
 def _unavailable(what: str) -> ApiProblem:

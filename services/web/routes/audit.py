@@ -81,8 +81,9 @@ def router(database: Database, eraser: Eraser, trail: Trail, gate: Gate) -> APIR
     async def erasures() -> Response:
         """The newest 100, and all that are not finished; also those of the command line."""
         async with database.reading() as connection:
-            items = await audit_queries.newest_erasures(connection)
+            # First what is at work: what is finished meanwhile is then told twice, and never not at all.
             waiting = await unfinished(connection)
+            items = await audit_queries.newest_erasures(connection)
         at_work = [ErasureAtWork.of(wish, eraser.removed(wish)) for wish in waiting]
         return answer(ErasureList(at_work=at_work, failed=eraser.failed, items=items))
 
