@@ -16,7 +16,7 @@ from shared.db.retention import RetentionSettings, run_pass
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person, logged_in
-from tests.support.browser import Visit, press
+from tests.support.browser import Visit, press, stop_clock
 from tests.support.web import records, running_web, store, web_settings
 
 OWN = "four green lamps by the door"
@@ -326,8 +326,7 @@ async def test_the_list_of_erasures_is_asked_for_once_at_a_time_and_again_after_
         page = await browser.new_page(timezone_id="UTC")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.method + urlsplit(request.url).path))
-        await page.clock.install(time=now)
-        await page.clock.pause_at(now + timedelta(seconds=1))
+        await stop_clock(page)
         await page.goto(f"{base}/privacy")
         listed, problem = page.locator("#erasures"), page.locator("#erasures-problem")
         await expect(listed).to_contain_text("Nothing was erased yet.")
