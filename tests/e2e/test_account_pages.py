@@ -17,6 +17,7 @@ from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person, logged_in
 from tests.support.browser import Visit, press, stop_clock
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, store, web_settings
 
 OWN = "four green lamps by the door"
@@ -231,7 +232,7 @@ async def test_a_session_is_erased_from_its_own_page_and_what_is_kept_how_long_i
         await run_pass(engine, RetentionSettings(detections_days=365, frames_days=1))
         async with (
             running_web(web_settings(mqtt_settings, database_settings)) as base,
-            httpx.AsyncClient(base_url=base) as client,
+            httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
         ):
             times = {"started_at": str(now - timedelta(minutes=9)), "ended_at": str(now - timedelta(minutes=1))}
             new = {"participant": "P7", "condition": "quiet", "devices": ["camera-1"], **times}
@@ -274,7 +275,7 @@ async def test_what_is_erased_has_to_be_typed_and_the_notice_prints_what_was_fil
         await store(engine, [scenes.detection("camera-1", scenes.face(), captured_at=now - timedelta(minutes=5))])
         async with (
             running_web(web_settings(mqtt_settings, database_settings)) as base,
-            httpx.AsyncClient(base_url=base) as client,
+            httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
         ):
             page = await browser.new_page(viewport={"width": 360, "height": 800}, timezone_id="America/New_York")
             visit = Visit(page, base)
