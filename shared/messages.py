@@ -259,7 +259,7 @@ StatusValue = Annotated[int, Field(ge=-(2**53), le=2**53)] | float | Text | bool
 
 
 class Status(Versioned):
-    """How an edge service is. Retained; the last will says `offline`."""
+    """How an edge service is: told at each change and every ten seconds. Retained; the last will says `offline`."""
 
     device: DeviceName
     service: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]

@@ -55,6 +55,14 @@ class Will:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Subscription:
+    topic_filter: str
+    qos: int
+    handler: Handler
+    on_kept: Handler
+
+
 def packet_bytes(topic: str, payload: bytes) -> int:
     """The size on the wire of a message of QoS 1, as a broker's limit counts it; never less than it is."""
     return 5 + 2 + len(topic.encode()) + 2 + len(payload)  # header, topic with its length, message id
@@ -123,7 +131,7 @@ class MqttLink:
         self._client_id = client_id
         self._will = will
         self._tls = tls_context(settings)
-        self._handlers: list[tuple[str, int, Handler]] = []
+        self._subscriptions: list[_Subscription] = []
         self._on_connect: list[Callable[[], None]] = []
         self._on_disconnect: list[Callable[[], None]] = []
         self._client: aiomqtt.Client | None = None
@@ -142,9 +150,13 @@ class MqttLink:
         """Host and port, for messages to people."""
         return f"{self._settings.host}:{self._settings.port}"
 
-    def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 0) -> None:
-        """Have `handler` called for what matches. To be called before `run`. `$share/group/filter` is understood."""
-        self._handlers.append((topic_filter, qos, handler))
+    def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 0, on_kept: Handler | None = None) -> None:
+        """Have `handler` called for what matches. To be called before `run`. `$share/group/filter` is understood.
+
+        What the broker had retained from before the subscription goes to `on_kept` where that is given: it comes at
+        each new connection, however old it is.
+        """
+        self._subscriptions.append(_Subscription(topic_filter, qos, handler, on_kept or handler))
 
     def on_connect(self, function: Callable[[], None]) -> None:
         """Have `function` called on the loop at each new connection."""
@@ -187,12 +199,12 @@ class MqttLink:
             NotConnected: if there is no connection or no answer.
         """
         client = self._client
-        if client is None or not self._handlers:
+        if client is None or not self._subscriptions:
             raise NotConnected(f"no connection to the broker at {self.address}: {self.last_error}")
-        topic_filter, qos, _ = self._handlers[0]
+        first = self._subscriptions[0]
         try:
             async with asyncio.timeout(timeout_s):
-                await client.subscribe(topic_filter, qos, timeout=math.inf)
+                await client.subscribe(first.topic_filter, first.qos, timeout=math.inf)
         except TimeoutError:
             raise NotConnected(f"broker at {self.address} did not answer within {timeout_s:g} s") from None
         except (aiomqtt.MqttError, ValueError) as error:
@@ -251,9 +263,11 @@ class MqttLink:
             async with client:
                 self._look_at_certificate(client)
                 refused = [
-                    topic_filter
-                    for topic_filter, qos, _ in self._handlers
-                    if any(_number(code) >= _REFUSED for code in await client.subscribe(topic_filter, qos))
+                    wanted.topic_filter
+                    for wanted in self._subscriptions
+                    if any(
+                        _number(code) >= _REFUSED for code in await client.subscribe(wanted.topic_filter, wanted.qos)
+                    )
                 ]
                 if refused:
                     log.error(
@@ -294,8 +308,9 @@ class MqttLink:
 
     def _dispatch(self, message: aiomqtt.Message) -> None:
         payload = message.payload if isinstance(message.payload, bytes) else b""
-        for topic_filter, _, handler in self._handlers:
-            if message.topic.matches(topic_filter):
+        for wanted in self._subscriptions:
+            if message.topic.matches(wanted.topic_filter):
+                handler = wanted.on_kept if message.retain else wanted.handler
                 handler(message.topic.value, payload)
 
 

@@ -21,6 +21,8 @@ log = logs.get(__name__)
 _CAPTURE: Final = "status/capture"
 """The key under which the status of a device's capture is kept."""
 
+_Handler = Callable[[Topic, str, bytes], None]
+
 
 def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -53,7 +55,7 @@ class Feed:
         self._bad = metrics.counter("bad_messages", "Messages that did not keep the contract, by kind.", ["kind"])
         self._told: dict[tuple[str, str], str] = {}
         self._paused: set[str] = set()
-        self._handlers: dict[str, Callable[[Topic, str, bytes], None]] = {
+        self._handlers: dict[str, _Handler] = {
             "live": self._live,
             "preview": self._preview,
             "status": self._status,
@@ -69,7 +71,7 @@ class Feed:
         link.subscribe(topics.preview("+"), self.handle)
         link.subscribe(topics.detections("+"), self.handle)
         link.subscribe(topics.ack("+"), self.handle)
-        link.subscribe(topics.status("+", "+"), self.handle, qos=1)
+        link.subscribe(topics.status("+", "+"), self.handle, qos=1, on_kept=self.handle_kept)
         link.subscribe(topics.desired("+"), self.handle, qos=1)
         link.on_connect(lambda: self.broker(connected=True))
         link.on_disconnect(lambda: self.broker(connected=False))
@@ -82,8 +84,16 @@ class Feed:
 
     def handle(self, name: str, payload: bytes) -> None:
         """Take one message. Never raises for what a message holds."""
+        self._handle(name, payload, self._handlers)
+
+    def handle_kept(self, name: str, payload: bytes) -> None:
+        """Take one that the broker had kept from before this connection: when it was sent to the broker, it does not
+        say."""
+        self._handle(name, payload, {**self._handlers, "status": self._kept_status})
+
+    def _handle(self, name: str, payload: bytes, handlers: dict[str, _Handler]) -> None:
         topic = self._topics.parse(name)
-        handler = self._handlers.get(topic.kind) if topic else None
+        handler = handlers.get(topic.kind) if topic else None
         if topic is None or handler is None:
             self._refuse("other", BadMessage(name, "", "not a topic of the contract"))
             return
@@ -122,6 +132,12 @@ class Feed:
         self._hub.remember(live, received_at)
 
     def _status(self, topic: Topic, name: str, payload: bytes) -> None:
+        self._take_status(topic, name, payload, self._now())
+
+    def _kept_status(self, topic: Topic, name: str, payload: bytes) -> None:
+        self._take_status(topic, name, payload, None)
+
+    def _take_status(self, topic: Topic, name: str, payload: bytes, received_at: datetime | None) -> None:
         key = f"status/{topic.rest}"
         if not payload:  # an empty retained message deletes it
             if key == _CAPTURE:
@@ -134,10 +150,12 @@ class Feed:
             raise BadMessage(name, "service", f"{status.service!r} is not the topic's {topic.rest!r}")
         data = status.model_dump(mode="json", by_alias=True)
         last = self._hub.latest(topic.device).get(key)
-        received_at = self._now()
         before = json.loads(last.data) if last is not None else None
+        if before is not None and data.items() <= before.items():
+            return  # told again by a broker or a relay after each of their connections: nothing was heard of the device
         data["clock_skew_s"] = clock_skew_s(status.at, received_at, before)
-        self._pass_on("status", topic, data, keep=key, received_at=received_at)
+        data["received_at"] = None if received_at is None else rfc3339(received_at)
+        self._hub.publish(Event("status", topic.device, _dump(data)), keep=key)
         if key == _CAPTURE:
             self._heard_capture(status)
 

@@ -250,7 +250,10 @@ class FramePage(Answer):
 class HeardStatus(Status):
     """How an edge service was when it last told, and when that came."""
 
-    received_at: Timestamp = Field(description="by this machine's clock, unlike `at`, which is by the device's")
+    received_at: Timestamp | None = Field(
+        description="by this machine's clock, unlike `at`, which is by the device's; null where the broker had kept it "
+        "from before this service connected"
+    )
     clock_skew_s: float | None = Field(
         description="seconds that the device's clock is ahead of this machine's; less than 0: behind. Two statuses in "
         "a row tell it, with the delay of their way; null until then"

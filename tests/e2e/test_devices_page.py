@@ -23,12 +23,11 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
 
     async def tell(*problems: Problem, **values: StatusValue) -> None:
         status = scenes.status(device.name, "classifier", "degraded" if problems else "online", *problems)
-        status = status.model_copy(update={"values": {**status.values, **values}})
-        await device.link.publish(device.topics.status(device.name, "classifier"), status.to_json(), qos=1, retain=True)
+        await device.tell(status.model_copy(update={"values": {**status.values, **values}}))
 
     async def pause(by: str) -> None:
         status = scenes.status(device.name, "capture", "paused").model_copy(update={"values": {"paused_by": by}})
-        await device.link.publish(device.topics.status(device.name, "capture"), status.to_json(), qos=1, retain=True)
+        await device.tell(status)
 
     model: dict[str, StatusValue] = {"model_folder": "slim_resnet", "models": "other, slim_resnet", "sampling": "off"}
     async with (
@@ -74,7 +73,7 @@ async def test_readings_problems_and_wishes_are_shown_until_the_device_has_done_
         async def clock_is_ahead() -> bool:
             ahead = scenes.status(device.name, "classifier")
             ahead = ahead.model_copy(update={"at": ahead.at + timedelta(hours=1), "values": {**ahead.values, **model}})
-            await device.link.publish(device.topics.status(device.name, "classifier"), ahead.to_json(), qos=1)
+            await device.tell(ahead)
             return "ahead" in await readings.inner_text()
 
         await until(clock_is_ahead)

@@ -170,8 +170,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
 
     async def answer(state: Literal["online", "paused"], by: str | None) -> None:
         status = scenes.status(device.name, "capture", state)
-        status = status.model_copy(update={"values": {**status.values, "paused_by": by}})
-        await device.link.publish(device.topics.status(device.name, "capture"), status.to_json(), qos=1, retain=True)
+        await device.tell(status.model_copy(update={"values": {**status.values, "paused_by": by}}))
 
     async with (
         running_web(web_settings(mqtt_settings)) as base,
@@ -217,7 +216,6 @@ async def test_who_may_not_pause_a_camera_is_not_offered_to_and_is_told_who_may(
         async with running_web(settings) as base, device.playing():
             status = scenes.status(device.name, "capture", "paused")
             status = status.model_copy(update={"values": {**status.values, "paused_by": "dashboard"}})
-            topic = device.topics.status(device.name, "capture")
             for name, offered, resumed in (
                 ("researcher", True, "until it is resumed here."),
                 ("labeller", False, "until it is resumed by a researcher, on the page Devices."),
@@ -229,7 +227,7 @@ async def test_who_may_not_pause_a_camera_is_not_offered_to_and_is_told_who_may(
                 tile = page.get_by_role("article", name="camera-1")
                 await expect(tile.locator(".faces li").first).to_contain_text("Looks happy")
                 await expect(tile.get_by_role("button", name="camera")).to_have_count(1 if offered else 0)
-                await device.link.publish(topic, status.to_json(), qos=1, retain=True)
+                await device.tell(status)
                 await expect(tile.locator("[data-part=paused]")).to_contain_text(resumed)
                 await context.close()
 

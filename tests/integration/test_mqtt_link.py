@@ -4,12 +4,13 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import Any
 
 import pytest
 from paho.mqtt.enums import MQTTErrorCode
 
+from services.embedded import embedded_broker, free_port
 from shared.errors import SettingsError
 from shared.mqtt import MqttLink, NotConnected, Will
 from shared.settings import MqttSettings
@@ -39,6 +40,30 @@ async def test_what_is_published_is_handed_to_the_matching_handlers_in_order(mqt
         for number in range(50):
             await link.publish(f"{prefix}/a/live", str(number).encode(), qos=1)
         assert [(await got.get())[1] for _ in range(50)] == [str(n).encode() for n in range(50)]
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+async def test_what_the_broker_had_kept_is_told_apart_from_what_is_published_now(
+    mqtt_settings: MqttSettings, *, embedded: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        settings = await stack.enter_async_context(embedded_broker(free_port())) if embedded else mqtt_settings
+        topic = f"{mqtt_settings.topic_prefix}/a/status/capture"
+        sender = MqttLink(settings)
+        await stack.enter_async_context(running(sender))
+        await sender.publish(topic, b"before", qos=1, retain=True)
+        got: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        link = MqttLink(settings)
+        link.subscribe(
+            topic,
+            lambda _, payload: got.put_nowait(("now", payload)),
+            qos=1,
+            on_kept=lambda _, payload: got.put_nowait(("kept", payload)),
+        )
+        await stack.enter_async_context(running(link))
+        assert await got.get() == ("kept", b"before")
+        await sender.publish(topic, b"after", qos=1, retain=True)
+        assert await got.get() == ("now", b"after")
 
 
 async def test_publishing_without_a_connection_says_so() -> None:

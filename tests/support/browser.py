@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Route, async_playwright, expect
 from playwright.async_api import Error as PlaywrightError
 
-from shared.messages import Desired, Live, Problem, decode, encode_ack
+from shared.messages import Desired, Live, Problem, Status, decode, encode_ack
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.support import scenes
@@ -165,6 +165,10 @@ class Held:
         await self._page.evaluate("fetch('/healthz').then(answer => answer.text())")  # an answer that comes after it
 
 
+STATUS_EVERY = 50
+"""A made-up device's readings between two statuses."""
+
+
 class Device:
     """A made-up device that publishes as a real one does, ten times a second."""
 
@@ -175,13 +179,18 @@ class Device:
         self.scene: Callable[[int], Live] = lambda number: scenes.live(
             name, scenes.live_face(1, "happy", 0.84), scenes.unsure_face(2), number=number
         )
+        self._told: dict[str, tuple[Status, timedelta]] = {}
         self.stores = True
         self.drawn: bool | None = None
         """Whether its previews have boxes and words drawn in."""
 
     async def status(self, service: str, state: str = "online", *problems: Problem) -> None:
-        payload = scenes.status(self.name, service, state, *problems).to_json()
-        await self.link.publish(self.topics.status(self.name, service), payload, qos=1, retain=True)
+        await self.tell(scenes.status(self.name, service, state, *problems))
+
+    async def tell(self, status: Status) -> None:
+        """Publish a status. While it plays it says the same again and again, as real ones do."""
+        self._told[status.service] = (status, status.at - datetime.now(UTC))
+        await self.link.publish(self.topics.status(self.name, status.service), status.to_json(), qos=1, retain=True)
 
     def wishes(self) -> asyncio.Queue[Desired]:
         """What is wished of it from now on. To be called before it plays."""
@@ -195,6 +204,9 @@ class Device:
         while True:
             if self.link.connected.is_set():
                 number += 1
+                if number % STATUS_EVERY == 0:
+                    for status, ahead in list(self._told.values()):
+                        await self.tell(status.model_copy(update={"at": datetime.now(UTC) + ahead}))
                 found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
                 await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
                 picture = scenes.picture(device=self.name, box_x=100 + number % 300, number=number, drawn=self.drawn)

@@ -26,8 +26,9 @@ _DESCRIPTION: Final = """Server-sent events, as they happen:
 
 - `heartbeat` `{at, lost}`: every 5 s, with this machine's time and how many events this reader lost by being slow
 - `broker` `{connected, since}`: whether this service reaches its broker
-- `status`: a device's service told how it is (the Status message, `received_at`, and `clock_skew_s`: seconds that the
-  device's clock is ahead of this machine's, less than 0 behind, null where not known yet)
+- `status`: a device's service told how it is (the Status message; `received_at`, null where the broker had kept it from
+  before this service connected; and `clock_skew_s`: seconds that the device's clock is ahead of this machine's, less
+  than 0 behind, null where not known yet)
 - `recent` `{device, readings}`: the last three minutes of the device that is `large`, before all else of it. A reading
   is `[at, faces]`: when it came, in seconds since 1970 by this machine's clock, and of each face `[track_id, angry,
   disgust, fear, happy, sad, surprise, neutral]`. At most five readings a second, one where no face was seen. It takes

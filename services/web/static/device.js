@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { chip, draw, fill, icon, make, say } from "./dom.js";
-import { drawProblems, pausedWords, problemsOf, stateChip } from "./health.js";
+import { drawProblems, pausedWords, problemsOf, stateChip, whyNoPicture } from "./health.js";
 import { Overlay } from "./overlay.js";
 import { mayChangeDevices } from "./rights.js";
 import { Timeline } from "./timeline.js";
@@ -155,16 +155,16 @@ export class Device {
     return `${this.name}, ${this.parts.recording.textContent.toLowerCase()}. ${faces.join(", ") || "No face."}`;
   }
 
-  /** Bring the tile up to date; `now` is the server's time in milliseconds. */
-  render(now) {
+  /** Bring the tile up to date; `now` is the server's time in milliseconds, `heard` as health.js has it. */
+  render(now, heard) {
     const age = this.#live ? (now - Date.parse(this.#live.received_at)) / 1000 : Infinity;
     const fresh = age <= STALE_S;
-    this.#renderState();
+    this.#renderState(heard);
     this.#renderPause();
     this.#renderRecording(fresh);
     this.#renderFaces(fresh);
     this.#renderCounters(fresh);
-    this.#renderPictureNote(now);
+    this.#renderPictureNote(now, heard);
     say(this.parts.age, fresh ? "Up to date" : this.#live ? `Last reading ${duration(age)} ago` : "No reading yet");
   }
 
@@ -172,10 +172,10 @@ export class Device {
     if (this.large) this.timeline.draw(now / 1000);
   }
 
-  #renderState() {
+  #renderState(heard) {
     const statuses = [...this.#statuses.values()];
-    stateChip(this.parts.state, statuses);
-    drawProblems(this.parts.problems, problemsOf(statuses));
+    stateChip(this.parts.state, statuses, heard);
+    drawProblems(this.parts.problems, problemsOf(statuses, heard));
   }
 
   /** Whether a page wants this device paused, as capture says; the button offers the other. */
@@ -271,7 +271,7 @@ export class Device {
     if (this.parts["all-readings"].open) fill(this.parts.readings, all);
   }
 
-  #renderPictureNote(now) {
+  #renderPictureNote(now, heard) {
     const age = this.#pictureAt ? (now - this.#pictureAt) / 1000 : Infinity;
     const goneAfter = !this.large && this.#idle(now) ? IDLE_PICTURE_S + PICTURE_GONE_S : PICTURE_GONE_S;
     const gone = this.#paused || age > goneAfter; // who pauses a camera wants no face to stay
@@ -281,7 +281,8 @@ export class Device {
     let note = "";
     const byBrowser = this.#statuses.get("capture")?.values.source === "browser";
     if (this.#paused) note = "No picture: the camera is paused. By whom, and where it is resumed, is said above.";
-    else if (gone) note = byBrowser ? NO_BROWSER : "No picture now. The device sends pictures while somebody looks at this page.";
+    else if (gone && !heard) note = "No picture: this page hears no device now, see above.";
+    else if (gone) note = whyNoPicture([...this.#statuses.values()], heard) || (byBrowser ? NO_BROWSER : "No picture now. The device sends pictures while somebody looks at this page.");
     else if (age > STALE_S) note = `Picture is ${duration(age)} old`;
     say(this.parts["picture-note"], note);
   }

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { chip, fill, make, say } from "./dom.js";
-import { drawProblems, pausedWords, problemsOf, signsOf, stateChip } from "./health.js";
+import { drawProblems, heardAt, listening, pausedWords, problemsOf, signsOf, silence, stateChip } from "./health.js";
 import { again } from "./polling.js";
 import { mayChangeDevices } from "./rights.js";
 import { Stream } from "./stream.js";
@@ -67,18 +67,20 @@ class Device {
     if (!this.#touched) this.#showWishes();
   }
 
-  render(now) {
+  render(now, heard) {
     const statuses = [...this.#statuses.values()];
     const values = this.#statuses.get("classifier")?.values ?? {};
     const capture = this.#statuses.get("capture")?.values ?? {};
     // How many seconds its clock is ahead; null until two statuses told.
     const skew = this.#statuses.get("classifier")?.clock_skew_s ?? this.#statuses.get("capture")?.clock_skew_s ?? null;
-    stateChip(this.parts.state, statuses);
+    stateChip(this.parts.state, statuses, heard);
     const recording = values.recording;
-    chip(this.parts.recording, recording ? "bad" : "wait", recording === undefined ? "unsure" : recording ? "recording" : "not-recording", recording === undefined ? "Recording not known" : recording ? "Recording pictures" : "Not recording pictures");
-    drawProblems(this.parts.problems, [...problemsOf(statuses), ...signsOf(values, skew)]);
-    const heard = Math.max(...statuses.map((status) => Date.parse(status.received_at)), this.#lastSeen ? Date.parse(this.#lastSeen) : 0);
-    say(this.parts.seen, heard > 0 ? `Last heard ${duration((now - heard) / 1000)} ago` : "Never heard");
+    const told = heard && this.#statuses.has("classifier") && !silence(this.#statuses.get("classifier"), heard) ? "" : " when last heard";
+    chip(this.parts.recording, recording ? "bad" : "wait", recording === undefined ? "unsure" : recording ? "recording" : "not-recording", recording === undefined ? "Recording not known" : `${recording ? "Recording pictures" : "Not recording pictures"}${told}`);
+    drawProblems(this.parts.problems, [...problemsOf(statuses, heard), ...signsOf(values, skew)]);
+    const times = [...statuses.map((status) => heardAt(status, heard)), this.#lastSeen && Date.parse(this.#lastSeen)].filter(Boolean);
+    if (times.length) say(this.parts.seen, `Last heard ${duration((now - Math.max(...times)) / 1000)} ago`);
+    else say(this.parts.seen, statuses.length ? "Last heard before this page’s server began to listen" : "Never heard");
     fill(this.parts.readings, [
       ["Frames from the camera per second", reading(capture.fps ?? null)],
       ["Frames read per second", reading(values.fps ?? null)],
@@ -235,7 +237,8 @@ function render() {
     say(byId("empty-title"), "No device yet");
     say(byId("empty-text"), "A device appears here by itself as soon as its capture and classifier are started and reach the broker.");
   }
-  for (const each of devices.values()) each.render(stream.now());
+  const heard = listening(connection, broker, stream);
+  for (const each of devices.values()) each.render(stream.now(), heard);
 }
 
 stream.open();

@@ -2,17 +2,19 @@
 
 import { chip, icon, make, paragraph } from "./dom.js";
 import { mayChangeDevices } from "./rights.js";
-import { duration, label, timeOfDay } from "./words.js";
+import { dateAndTime, duration, label, timeOfDay } from "./words.js";
 
 const STATES = {
   // from the one that matters most; tone, icon, words
   offline: ["bad", "off", "Offline"],
+  silent: ["warn", "attention", "Not heard"],
   degraded: ["warn", "attention", "Needs attention"],
   starting: ["wait", "unsure", "Starting"],
   paused: ["wait", "off", "Paused"],
   finished: ["wait", "good", "Finished"],
   online: ["good", "good", "Online"],
 };
+const SILENT_MS = 30_000; // services tell their status at least every ten seconds
 const SKEW_S = 2;
 const MANY_WAIT = 1000;
 const SLOW_MS = 1000;
@@ -26,19 +28,71 @@ export function pausedWords(by) {
   return `Paused by somebody at the device and by somebody at a page like this one. The camera is off until it is resumed there, by emotion-edge resume, and ${here}.`;
 }
 
-/** The state that matters most of a device's services, as a chip. */
-export function stateChip(element, statuses) {
-  const states = statuses.map((status) => status.state);
-  const worst = Object.keys(STATES).find((state) => states.includes(state));
-  chip(element, ...(worst ? STATES[worst] : ["wait", "unsure", "State not known"]));
+/** Between when and when devices are heard, in the server's milliseconds; null while nobody can be. */
+export function listening(connection, broker, stream) {
+  if (connection !== "open" || !broker?.connected || stream.heardUntil === null) return null;
+  return { since: Date.parse(broker.since), until: stream.heardUntil };
 }
 
-/** What the services say is wrong, and that one of them is gone. */
-export function problemsOf(statuses) {
+/** When a service was last heard; null where that was before the server listened and nothing says when. */
+export function heardAt(status, heard) {
+  if (status.received_at) return Date.parse(status.received_at);
+  if (status.state === "offline") return null; // a last will is written when the connection begins that it ends
+  // The broker had kept it: what is left is the device's own clock, as far as it can be right.
+  return Math.min(Date.parse(status.at) - (status.clock_skew_s ?? 0) * 1000, heard?.since ?? Infinity);
+}
+
+/** For how many milliseconds nothing is heard of a service that has not said that it goes; 0 while it is heard. */
+export function silence(status, heard) {
+  if (!heard || status.state === "offline") return 0;
+  const from = Math.max(heard.since, status.received_at ? Date.parse(status.received_at) : 0);
+  return heard.until - from > SILENT_MS ? heard.until - heardAt(status, heard) : 0;
+}
+
+/** A service's state, or that it is not heard. */
+const stateOf = (status, heard) => (silence(status, heard) ? "silent" : status.state);
+
+/** Since when nothing is heard of a device; null where one of its services is heard. */
+function silentSince(statuses, heard) {
+  const silent = statuses.length && statuses.every((status) => silence(status, heard));
+  return silent ? Math.max(...statuses.map((status) => heardAt(status, heard))) : null;
+}
+
+/** The state that matters most of a device's services, as a chip; `heard` as `listening` has it. */
+export function stateChip(element, statuses, heard) {
+  const states = statuses.map((status) => stateOf(status, heard));
+  const worst = Object.keys(STATES).find((state) => states.includes(state));
+  const since = silentSince(statuses, heard);
+  if (!worst) chip(element, "wait", "unsure", "State not known");
+  else if (!heard) chip(element, "wait", "unsure", `${STATES[worst][2]} when last heard`);
+  else if (since !== null) chip(element, ...STATES.silent.slice(0, 2), `Not heard for ${duration((heard.until - since) / 1000)}`);
+  else chip(element, ...STATES[worst === "silent" ? "degraded" : worst]);
+}
+
+/** A moment of today as its time, else with its day. */
+function moment(ms) {
+  return new Date(ms).toDateString() === new Date().toDateString() ? timeOfDay(ms) : dateAndTime(ms);
+}
+
+/** Why a device sends no picture, as far as its statuses say; empty where they do not. */
+export function whyNoPicture(statuses, heard) {
+  const off = statuses.filter((status) => status.state === "offline");
+  const since = silentSince(statuses, heard);
+  if (off.length) return `No picture: ${off.length === statuses.length ? "the device" : label(off[0].service).toLowerCase()} is offline, see above.`;
+  return since === null ? "" : `No picture: nothing is heard from the device since ${moment(since)}, see above.`;
+}
+
+/** What the services say is wrong, and that one of them is gone or not heard. */
+export function problemsOf(statuses, heard) {
   const problems = [];
   for (const status of statuses) {
+    const at = heardAt(status, heard);
     if (status.state === "offline") {
-      problems.push({ title: `${label(status.service)} is offline`, cause: `Since ${timeOfDay(status.received_at)} nothing is heard from it.`, next_step: "Check that it runs and that the device has power and network." });
+      const cause = at === null ? "It was so already when this page’s server began to listen." : `Since ${moment(at)} nothing is heard from it.`;
+      problems.push({ title: `${label(status.service)} is offline`, cause, next_step: "Check that it runs and that the device has power and network." });
+    }
+    if (silence(status, heard)) {
+      problems.push({ title: `${label(status.service)} is not heard`, cause: `Since ${moment(at)} it tells nothing, and it has not said that it stops.`, next_step: "Check that the device has power and network. If it has, run `emotion-edge doctor` there." });
     }
     if (status.state === "finished") problems.push({ title: `${label(status.service)} has finished`, cause: "Its source has ended.", next_step: "" });
     problems.push(...status.problems);

@@ -2,6 +2,7 @@
 
 import { chip, say } from "./dom.js";
 import { Device } from "./device.js";
+import { listening } from "./health.js";
 import { Rows } from "./rows.js";
 import { shortcut } from "./shortcuts.js";
 import { Stream } from "./stream.js";
@@ -35,7 +36,7 @@ function device(name) {
     const after = [...devices.keys()].sort().indexOf(name);
     byId("devices").insertBefore(found.element, byId("devices").children[after] ?? null);
     arrange();
-    found.render(stream.now());
+    found.render(stream.now(), listening(connection, broker, stream));
   }
   return found;
 }
@@ -130,7 +131,8 @@ function showConnection() {
 
 function render() {
   if (!looked()) return;
-  for (const each of devices.values()) each.render(stream.now());
+  const heard = listening(connection, broker, stream);
+  for (const each of devices.values()) each.render(stream.now(), heard);
   showConnection();
 }
 

@@ -13,6 +13,9 @@ export class Stream {
   #heard = 0;
   #retry = 0;
   #asked;
+  #beats = 0;
+  /** The server's time until which all that it heard has come, in milliseconds; null before the first heartbeat. */
+  heardUntil = null;
 
   /**
    * @param onEvent called with kind and data; @param onState called with "open", or with "lost" and, where the service
@@ -55,6 +58,7 @@ export class Stream {
     this.rest();
     this.#connection = new AbortController();
     this.#heard = Date.now();
+    this.#beats = 0;
     this.#read(this.#connection);
   }
 
@@ -89,6 +93,8 @@ export class Stream {
     const data = JSON.parse(field("data"));
     if (kind === "heartbeat") {
       this.clockOffset = Date.parse(data.at) - Date.now();
+      // After a connection's first heartbeat come the latest states: a page that slept has them only then.
+      if (this.#beats++ || this.heardUntil === null) this.heardUntil = Date.parse(data.at);
       this.#failures = 0;
       this.onState("open");
     }

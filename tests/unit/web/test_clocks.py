@@ -9,14 +9,16 @@ from shared.messages import rfc3339
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def heard(*statuses: tuple[float, float]) -> list[float | None]:
-    """The skew after each status, given as seconds after noon: by the device's clock, and by this machine's."""
+def heard(*statuses: tuple[float, float | None]) -> list[float | None]:
+    """The skew after each status, given as seconds after noon: by the device's clock, and by this machine's; None where
+    the broker had kept it."""
     before: dict[str, Any] | None = None
     found = []
     for at, received_at in statuses:
-        sent, came = NOON + timedelta(seconds=at), NOON + timedelta(seconds=received_at)
+        sent = NOON + timedelta(seconds=at)
+        came = None if received_at is None else NOON + timedelta(seconds=received_at)
         skew = clock_skew_s(sent, came, before)
-        before = {"at": rfc3339(sent), "received_at": rfc3339(came), "clock_skew_s": skew}
+        before = {"at": rfc3339(sent), "received_at": None if came is None else rfc3339(came), "clock_skew_s": skew}
         found.append(skew)
     return found
 
@@ -29,6 +31,8 @@ def test_two_that_agree_tell_it_and_ahead_is_above_zero() -> None:
 def test_one_that_the_broker_kept_tells_nothing() -> None:
     # Sent an hour ago and kept; then two fresh ones.
     assert heard((-3600, 0), (1.9, 2), (6.8, 7)) == [None, None, -0.2]
+    assert heard((-3600, None), (1.9, 2), (6.8, 7)) == [None, None, -0.2]
+    assert heard((90, 0), (95, 5), (97, None), (105, 15)) == [None, 90.0, 90.0, 90.0], "what was known stays known"
 
 
 def test_the_same_one_again_tells_nothing() -> None:

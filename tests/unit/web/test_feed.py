@@ -1,7 +1,8 @@
 """From messages to events; what does not keep the contract is counted and left."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,8 +25,9 @@ class Scene:
         self.hub = Hub()
         self.metrics = Metrics("web")
         self.wishes: list[tuple[str, dict[str, Any] | None]] = []
+        self.now = NOW
         self.feed = Feed(
-            TOPICS, self.hub, self.metrics, on_desired=lambda *wish: self.wishes.append(wish), now=lambda: NOW
+            TOPICS, self.hub, self.metrics, on_desired=lambda *wish: self.wishes.append(wish), now=lambda: self.now
         )
 
     async def events(self, *messages: tuple[str, bytes]) -> list[Event]:
@@ -164,3 +166,31 @@ async def test_viewers_are_told_whether_the_broker_is_reached() -> None:
     scene.feed.broker(connected=True)
     (event,) = await scene.events()
     assert json.loads(event.data)["connected"] is True
+
+
+def heard(scene: Scene, service: str = "capture") -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(scene.hub.latest("a")[f"status/{service}"].data)
+    return data
+
+
+def test_what_the_broker_had_kept_says_nothing_of_when_the_device_was_heard() -> None:
+    scene = Scene()
+    scene.feed.handle_kept(TOPICS.status("a", "capture"), scenes.status("a", "capture").to_json())
+    assert heard(scene)["received_at"] is None
+    assert heard(scene)["clock_skew_s"] is None
+    scene.feed.handle(TOPICS.status("a", "capture"), scenes.status("a", "capture").to_json())
+    assert heard(scene)["received_at"] == "2026-03-01T12:00:00.000000Z"
+
+
+@pytest.mark.parametrize("again", [Feed.handle_kept, Feed.handle])
+async def test_the_same_status_again_leaves_the_time_at_which_it_came(
+    again: Callable[[Feed, str, bytes], None],
+) -> None:
+    scene = Scene()
+    topic, offline = TOPICS.status("a", "capture"), scenes.status("a", "capture", "offline").to_json()
+    scene.feed.handle(topic, offline)
+    scene.now += timedelta(minutes=13)
+    again(scene.feed, topic, offline)
+    assert heard(scene)["received_at"] == "2026-03-01T12:00:00.000000Z"
+    scene.feed.handle_kept(topic, scenes.status("a", "capture", "offline").to_json())
+    assert heard(scene)["received_at"] is None, "it went off while nothing was heard: when is not known"
