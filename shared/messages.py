@@ -72,7 +72,9 @@ Timestamp = Annotated[
 ]
 DeviceName = Annotated[str, Field(pattern=DEVICE_PATTERN)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Text = Annotated[str, Field(max_length=512), AfterValidator(storable_text)]
+MOST_TEXT: Final = 512
+"""Characters of a text."""
+Text = Annotated[str, Field(max_length=MOST_TEXT), AfterValidator(storable_text)]
 Name = Annotated[str, Field(max_length=64), AfterValidator(storable_text)]
 """A key of a reading."""
 Count = Annotated[int, Field(ge=0, le=2**53)]

@@ -9,13 +9,12 @@ from typing import Final
 from services.classifier.emotion import EmotionModel
 from shared import logs
 from shared.errors import ModelError
-from shared.messages import Problem, StatusValue
+from shared.messages import MOST_TEXT, Problem, StatusValue
 from shared.owned_thread import OwnedThread
 from shared.preset import PRESET_FILE
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 """A folder inside the models folder: no path, and neither . nor .."""
-_MOST_TOLD: Final = 512
 
 log = logs.get(__name__)
 
@@ -99,4 +98,4 @@ class ModelChoice:
 
     def status_values(self) -> dict[str, StatusValue]:
         """Which model folder is in use, and which there are."""
-        return {"model_folder": self.in_use, "models": ", ".join(self._names)[:_MOST_TOLD]}
+        return {"model_folder": self.in_use, "models": ", ".join(self._names)[:MOST_TEXT]}

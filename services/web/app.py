@@ -24,6 +24,7 @@ from services.web.gate import Gate
 from services.web.heads import AnswerHead
 from services.web.hosts import OwnPagesOnly
 from services.web.hub import Hub
+from services.web.known_devices import KnownDevices
 from services.web.places import Places
 from services.web.rate import CredentialOf, LimitRequests, nobody_is_known
 from services.web.routes import accounts as account_routes
@@ -204,11 +205,12 @@ def create_app(
     for name in templates.list_templates():
         templates.get_template(name)  # from disk now, also those that others extend
     app.include_router(live.router(hub, Places(max_viewers, max_viewers_each), trail, gate))
-    app.include_router(records.router(database, hub, pictures, wish_of, trail, gate))
+    known = KnownDevices(hub)
+    app.include_router(records.router(database, hub, known, pictures, wish_of, trail, gate))
     if database is not None:
-        app.include_router(sessions.router(database, hub, trail, gate))
-        app.include_router(labels.router(database, trail, gate))
-        app.include_router(history.router(database, trail, gate))
+        app.include_router(sessions.router(database, known, trail, gate))
+        app.include_router(labels.router(database, known, trail, gate))
+        app.include_router(history.router(database, known, trail, gate))
     app.include_router(control.router(hub, set_paused, trail, gate))
     if accounts is not None:
         app.include_router(account_routes.router(accounts.logins, trail, gate))
@@ -216,7 +218,7 @@ def create_app(
         app.include_router(keys.router(accounts.keys, trail, gate))
     if database is not None and eraser is not None:
         app.include_router(audit.router(database, eraser, trail, gate))
-    app.include_router(datasets.router(database, jobs, previewer, trail, gate, exports_bytes=exports_bytes))
+    app.include_router(datasets.router(database, known, jobs, previewer, trail, gate, exports_bytes=exports_bytes))
     app.include_router(camera.router(hub, send_picture, trail, gate, credential_of))
     app.include_router(devices.router(hub, database, change_wish, trail, gate))
     app.include_router(pages.router(templates, app, gate, role=role, charts=charts))

@@ -36,7 +36,7 @@ class DesiredChange(BaseModel):
     model: str | None = Field(
         default=None,
         pattern=_MODEL_NAME,
-        description="folder of the model that reads the faces; it has to be on the device",
+        description="folder of the model that reads the faces; one that the device has, where it tells which",
         examples=["slim_resnet"],
     )
 

@@ -41,7 +41,7 @@ from services.web.session_schemas import (
 )
 from services.web.wording import SURE_ENOUGH
 from shared.db.study_tables import session_markers, study_sessions
-from shared.db.tables import detections, devices, faces
+from shared.db.tables import detections, faces
 from shared.emotions import EMOTIONS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -120,11 +120,6 @@ async def overlaps(connection: AsyncConnection, session: StudySession) -> list[O
         )
         for row in await connection.execute(statement)
     ]
-
-
-async def known_devices(connection: AsyncConnection) -> set[str]:
-    """Every device that ever sent a detection."""
-    return set(await connection.scalars(select(devices.c.device)))
 
 
 async def add_session(connection: AsyncConnection, values: dict[str, Any]) -> StudySession:

@@ -16,7 +16,7 @@ import services.web.trail
 from services.web.trail import Trail
 from shared.db import audit
 from shared.db.audit import Entry
-from shared.messages import Desired, Sampling, decode
+from shared.messages import MOST_TEXT, Desired, Sampling, decode
 from shared.metrics import Metrics
 from shared.mqtt import MqttLink
 from shared.settings import DatabaseSettings, MqttSettings
@@ -135,6 +135,10 @@ async def test_sampling_and_model_are_wished_taken_back_and_listed(mqtt_settings
         assert (await api.patch(path, json={"model": None})).status_code == 202
         await until(lambda: edge.wishes[-1].model is None)
         assert edge.wishes[-1].sampling == Sampling(mode="on", every_s=5.0), "what is not named stays"
+        refused = check_problem(await api.patch(path, json={"model": "nope"}), 422, "bad-parameters")
+        assert refused["errors"] == [
+            {"parameter": "model", "reason": "camera-1 does not have the model nope; it has other, slim_resnet"}
+        ]
         for bad in ({"model": "../x"}, {"sampling": {"mode": "on", "every_s": 0}}, {"watch_until": None}):
             check_problem(await api.patch(path, json=bad), 422, "bad-parameters")
         check_problem(await api.patch("/api/v1/devices/camera-9/desired", json={}), 404, "not-found")
@@ -146,6 +150,22 @@ async def test_sampling_and_model_are_wished_taken_back_and_listed(mqtt_settings
         other, used = (await api.get("/api/v1/models")).json()["items"]
         assert (other["name"], other["version"], other["present_on"]) == ("other", None, [DEVICE])
         assert (used["version"], used["in_use_by"], used["present_on"]) == ("1.1.0", [DEVICE], [DEVICE])
+
+
+@pytest.mark.parametrize("told", [None, "", ", ".join(f"model-{number:03}" for number in range(99))[:MOST_TEXT]])
+async def test_a_model_is_taken_where_the_device_does_not_tell_all_that_it_has(
+    mqtt_settings: MqttSettings, told: str | None
+) -> None:
+    async with (
+        a_device(mqtt_settings) as edge,
+        running_web(web_settings(mqtt_settings)) as base,
+        httpx.AsyncClient(base_url=base) as api,
+    ):
+        status = scenes.status(DEVICE)
+        status = status.model_copy(update={"values": {**status.values, "models": told}})
+        await edge.link.publish(edge.topics.status(DEVICE, "classifier"), status.to_json(), qos=1, retain=True)
+        await settled(api)
+        assert (await api.patch(f"/api/v1/devices/{DEVICE}/desired", json={"model": "nope"})).status_code == 202
 
 
 async def test_when_a_status_came_and_how_far_its_clock_is_ahead_are_told(mqtt_settings: MqttSettings) -> None:

@@ -33,6 +33,7 @@ from services.web.datasets.schemas import (
     SplitPlan,
 )
 from services.web.gate import Gate, Identity
+from services.web.known_devices import KnownDevices
 from services.web.problems import ApiProblem, not_found, responses
 from services.web.routes.control import json_only
 from services.web.routes.records import has_etag
@@ -43,6 +44,7 @@ _CHANGES: Final = (400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 def router(
     database: Database | None,
+    known: KnownDevices,
     jobs: Jobs | None,
     previewer: Previewer,
     trail: Trail,
@@ -116,6 +118,8 @@ def router(
         Pictures are compared to find copies, for about two seconds a request; while `certainty` is `counting` ask again
         at once, and it goes on."""
         connections, _ = parts()
+        async with connections.reading() as connection:
+            await known.check(connection, asked.filter.device, parameter="filter.device")
         return await previewer.preview(connections, asked.filter, asked.split)
 
     @routes.post(
@@ -130,6 +134,7 @@ def router(
         connections, work = parts()
         try:
             async with connections.writing() as connection:
+                await known.check(connection, new.filter.device, parameter="filter.device")
                 row = await queries.add_dataset(connection, new, who.name)
         except IntegrityError:
             raise ApiProblem(
@@ -150,7 +155,7 @@ def router(
             rows, cursor = await queries.dataset_page(connection, query)
         return DatasetPage(items=[shown(row) for row in rows], next_cursor=cursor)
 
-    async def known(dataset_id: UUID) -> Row[Any]:
+    async def known_dataset(dataset_id: UUID) -> Row[Any]:
         connections, _ = parts()
         async with connections.reading() as connection:
             row = await queries.dataset(connection, dataset_id)
@@ -160,7 +165,7 @@ def router(
 
     @routes.get("/datasets/{dataset_id}", summary="One dataset", responses=responses(401, 403, 404, 422, 503))
     async def one_dataset(dataset_id: Annotated[UUID, Path()]) -> Dataset:
-        return shown(await known(dataset_id))
+        return shown(await known_dataset(dataset_id))
 
     @routes.delete(
         "/datasets/{dataset_id}",
@@ -213,7 +218,7 @@ def router(
         who: Annotated[Identity, Depends(research)],
     ) -> Export:
         """It is written in the background; ask for it to see how far it is."""
-        row = await known(dataset_id)
+        row = await known_dataset(dataset_id)
         connections, work = parts()
         if row.state != "ready":
             raise ApiProblem(
@@ -264,7 +269,7 @@ def router(
     async def exports_of_dataset(
         dataset_id: Annotated[UUID, Path()], query: Annotated[PageQuery, Query()]
     ) -> ExportPage:
-        await known(dataset_id)
+        await known_dataset(dataset_id)
         return await exports_of(dataset_id, query)
 
     @routes.get("/exports", summary="All exports, newest first", responses=responses(401, 403, 404, 422, 503))

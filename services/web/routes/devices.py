@@ -11,10 +11,10 @@ from services.web.database import Database
 from services.web.device_schemas import DesiredChange, DesiredState, ModelEntry, ModelList
 from services.web.gate import Gate
 from services.web.hub import Hub
-from services.web.problems import not_found, responses
+from services.web.problems import WrongParameter, bad_parameters, not_found, responses
 from services.web.routes.control import broker_unavailable, json_only
 from services.web.trail import Trail
-from shared.messages import DeviceName, Status
+from shared.messages import MOST_TEXT, DeviceName, Status
 from shared.mqtt import NotConnected
 
 ChangeWish = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -39,6 +39,7 @@ def router(hub: Hub, database: Database | None, change_wish: ChangeWish, trail: 
             raise not_found(
                 f"No device {device!r} is known to the broker.", "Check the name; GET /api/v1/devices lists them."
             )
+        _check_model(device, change.model, _models(_classifier_values(hub, device)))
         changes = change.changes()
         try:
             desired = await change_wish(device, changes)
@@ -75,7 +76,7 @@ def router(hub: Hub, database: Database | None, change_wish: ChangeWish, trail: 
             name, _, version = str(values.get("model") or "").partition(" ")
             if name and version:
                 entry(name, version).in_use_by.append(device)
-            for each in filter(None, str(values.get("models") or "").split(", ")):
+            for each in _models(values):
                 present.setdefault(each, []).append(device)
         for name, devices in present.items():
             versions = [one for one in found.values() if one.name == name] or [entry(name, None)]
@@ -84,6 +85,19 @@ def router(hub: Hub, database: Database | None, change_wish: ChangeWish, trail: 
         return ModelList(items=sorted(found.values(), key=lambda each: (each.name, each.version or "")))
 
     return routes
+
+
+def _models(values: dict[str, Any]) -> list[str]:
+    """The models that a device says it has; none where it does not tell."""
+    return [name for name in str(values.get("models") or "").split(", ") if name]
+
+
+def _check_model(device: str, wanted: str | None, told: list[str]) -> None:
+    # A text that is at its limit may have lost names at its end.
+    if wanted is None or not told or wanted in told or len(", ".join(told)) >= MOST_TEXT:
+        return
+    reason = f"{device} does not have the model {wanted}; it has {', '.join(told)}"
+    raise bad_parameters([WrongParameter(parameter="model", reason=reason)])
 
 
 def _classifier_values(hub: Hub, device: str) -> dict[str, Any]:

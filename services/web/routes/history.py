@@ -11,6 +11,7 @@ from services.web.cursors import Cursor
 from services.web.database import Database
 from services.web.gate import Gate
 from services.web.history_schemas import Context, EpisodePage, Neighbours, Timeline
+from services.web.known_devices import KnownDevices
 from services.web.problems import WrongParameter, bad_parameters, not_found, responses
 from services.web.routes.answers import asked, json_answer, no_detection
 from services.web.schemas import DetectionFilter, EpisodeFilter, EpisodeQuery
@@ -19,7 +20,7 @@ from services.web.trail import Trail
 _ERRORS: Any = responses(401, 403, 404, 422, 503)
 
 
-def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
+def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) -> APIRouter:
     """Routes over the records of the cloud machine."""
     routes = APIRouter(prefix="/api/v1", tags=["history"], dependencies=[gate.guard("view")])
 
@@ -27,6 +28,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     async def episodes(request: Request, query: Annotated[EpisodeQuery, Query()]) -> Response:
         """One for each person and stretch: what was read of one face that a device followed, on one day (UTC)."""
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             page = await history_queries.episode_page(connection, query)
         trail.note(request, "view", "episodes", detail={"query": asked(query)})
         return json_answer(page)
@@ -39,6 +41,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
         if query.to is None and query.from_ is not None and query.from_ >= now:
             raise bad_parameters([WrongParameter(parameter="from", reason="must be before now where to is not given")])
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             found = await history_queries.timeline(connection, query, now)
         trail.note(request, "view", "timeline of episodes", detail={"query": asked(query)})
         return json_answer(found)
@@ -68,6 +71,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     async def neighbours(event_id: Annotated[UUID, Path()], query: Annotated[DetectionFilter, Query()]) -> Response:
         """Null where there is none, or none within 100,000 rows that an index leads to."""
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             at = await queries.captured_at(connection, event_id)
             found = (
                 await history_queries.detection_neighbours(connection, Cursor(at, event_id), query)
@@ -89,6 +93,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     ) -> Response:
         """Each with the detection that stands for it."""
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             begun = await history_queries.episode_begun(connection, episode_id)
             found = (
                 await history_queries.episode_neighbours(connection, episode_id, begun, query)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from services.web import label_queries, search
 from services.web.database import Database
 from services.web.gate import Gate, Identity
+from services.web.known_devices import KnownDevices
 from services.web.label_queue import ordered
 from services.web.label_schemas import (
     Agreement,
@@ -51,7 +52,7 @@ def _midnight(now: datetime) -> datetime:
     return datetime.combine(now.date(), time(), UTC)
 
 
-def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
+def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) -> APIRouter:
     """Routes of votes."""
     routes = APIRouter(prefix="/api/v1/labels", tags=["labels"])
     view, label = gate.guard("view"), Depends(gate.needs("label"))
@@ -70,6 +71,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
         labeller = _labeller(identity, query.labeller)
         now = datetime.now(UTC)
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             wanted = await search.resolve(connection, query.filter())
             pool = await label_queries.pool(connection, wanted, labeller)
             voted = await label_queries.votes_since(connection, labeller, _midnight(now))
@@ -146,6 +148,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     @routes.get("", summary="Votes, those on the newest faces first", dependencies=[view], responses=_READ)
     async def votes(request: Request, query: Annotated[VoteQuery, Query()]) -> VotePage:
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             page = await label_queries.vote_page(connection, query)
         trail.note(request, "view", "votes")
         return page
@@ -154,6 +157,7 @@ def router(database: Database, trail: Trail, gate: Gate) -> APIRouter:
     async def agreement(query: Annotated[AgreementQuery, Query()]) -> Agreement:
         """Cohen's kappa of each two labellers, and Fleiss' kappa over all faces with two votes or more."""
         async with database.reading() as connection:
+            await known.check(connection, query.device)
             return await label_queries.agreement(connection, query)
 
     @routes.get("/progress", summary="How much is labelled", responses=_READ)

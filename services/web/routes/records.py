@@ -13,6 +13,7 @@ from services.web.database import Database
 from services.web.face_pictures import FacePictures
 from services.web.gate import Gate
 from services.web.hub import Hub
+from services.web.known_devices import KnownDevices
 from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
 from services.web.routes.answers import asked, json_answer, no_detection
 from services.web.schemas import (
@@ -40,6 +41,7 @@ who saw it is known."""
 def router(
     database: Database | None,
     hub: Hub,
+    known: KnownDevices,
     pictures: FacePictures,
     wish_of: Callable[[str], dict[str, Any] | None],
     trail: Trail,
@@ -67,6 +69,7 @@ def router(
     )
     async def detections(request: Request, query: Annotated[DetectionQuery, Query()]) -> Response:
         async with stored().reading() as connection:
+            await known.check(connection, query.device)
             page = await queries.detection_page(connection, query)
         trail.note(request, "view", "detections", detail={"query": asked(query)})
         return json_answer(page)
@@ -93,6 +96,7 @@ def router(
     )
     async def frames(request: Request, query: Annotated[FrameQuery, Query()]) -> Response:
         async with stored().reading() as connection:
+            await known.check(connection, query.device)
             page = await queries.frame_page(connection, query)
         trail.note(request, "view", "list of pictures", detail={"query": asked(query)})
         return json_answer(page)
@@ -179,6 +183,7 @@ def router(
         except ValueError as error:
             raise bad_parameters([WrongParameter(parameter="bucket", reason=str(error))]) from None
         async with stored().reading() as connection:
+            await known.check(connection, query.device)
             items = await stats_queries.stats(connection, query.device, begin, end, query.bucket)
         trail.note(request, "view", f"statistics of {query.device or 'every device'}")
         return json_answer(Stats.model_validate({"bucket": query.bucket, "from": begin, "to": end, "items": items}))

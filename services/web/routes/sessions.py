@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.web import session_csv, session_queries
 from services.web.database import Database
 from services.web.gate import Gate, Identity
-from services.web.hub import Hub
+from services.web.known_devices import KnownDevices
 from services.web.problems import ApiProblem, WrongParameter, bad_parameters, not_found, responses
 from services.web.routes.control import Nothing, json_only
 from services.web.schemas import Moment
@@ -90,17 +90,10 @@ async def _in_order() -> AsyncIterator[None]:
         raise bad_parameters([WrongParameter(parameter="ended_at", reason=reason)]) from None
 
 
-def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
+def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) -> APIRouter:
     """Routes of study sessions."""
     routes = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
     view, label, research = gate.guard("view"), Depends(gate.needs("label")), Depends(gate.needs("research"))
-
-    async def check_devices(connection: AsyncConnection, names: list[str]) -> None:
-        known = hub.devices | await session_queries.known_devices(connection)
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            reason = f"no device {', '.join(unknown)} is known; GET /api/v1/devices lists them"
-            raise bad_parameters([WrongParameter(parameter="devices", reason=reason)])
 
     @routes.get(
         "", summary="Study sessions, newest first", response_model=SessionPage, dependencies=[view], responses=_READ
@@ -123,7 +116,7 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         values = new.model_dump() | {"created_by": identity.name}
         values["started_at"] = new.started_at or datetime.now(UTC)
         async with database.writing() as connection:
-            await check_devices(connection, new.devices)
+            await known.check(connection, *new.devices, parameter="devices")
             session = await session_queries.add_session(connection, values)
         trail.note(request, "start", "study sessions", item=str(session.id))
         return session
@@ -174,7 +167,7 @@ def router(database: Database, hub: Hub, trail: Trail, gate: Gate) -> APIRouter:
         """What is left out stays. Markers stay where they are, also where the session becomes shorter."""
         async with _in_order(), database.writing() as connection:
             if wanted.devices is not None:
-                await check_devices(connection, wanted.devices)
+                await known.check(connection, *wanted.devices, parameter="devices")
             changed = await session_queries.change_session(connection, session_id, wanted.values())
         if changed is None:
             raise _no_session(session_id)
