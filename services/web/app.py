@@ -182,17 +182,11 @@ def create_app(
         redoc_url=None,
         max_body_size=_MAX_BODY_BYTES,
     )
-    problems.install(app)
 
     async def on_database(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, DatabaseUnavailable)
         return problem_of(error).response(request)
 
-    app.add_exception_handler(DatabaseUnavailable, on_database)
-    app.add_exception_handler(UnknownReference, _on_unknown_reference)
-    charts = all(path.is_file() for path in CHART_FILES)
-    if not charts:
-        log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -204,6 +198,13 @@ def create_app(
     templates.globals["adjectives"] = ADJECTIVES
     for name in templates.list_templates():
         templates.get_template(name)  # from disk now, also those that others extend
+    charts = all(path.is_file() for path in CHART_FILES)
+    if not charts:
+        log.warning("charts are missing", next_step="run `make assets`, then start again", expected=str(CHART_FILES[0]))
+    drawing = pages.Drawing(templates, gate, role=role, charts=charts)
+    problems.install(app, drawing.for_people)
+    app.add_exception_handler(DatabaseUnavailable, on_database)
+    app.add_exception_handler(UnknownReference, _on_unknown_reference)
     app.include_router(live.router(hub, Places(max_viewers, max_viewers_each), trail, gate))
     known = KnownDevices(hub)
     app.include_router(records.router(database, hub, known, pictures, wish_of, trail, gate))
@@ -221,7 +222,7 @@ def create_app(
     app.include_router(datasets.router(database, known, jobs, previewer, trail, gate, exports_bytes=exports_bytes))
     app.include_router(camera.router(hub, send_picture, trail, gate, credential_of))
     app.include_router(devices.router(hub, database, change_wish, trail, gate))
-    app.include_router(pages.router(templates, app, gate, role=role, charts=charts))
+    app.include_router(pages.router(templates, app, gate, drawing))
     app.router.routes.extend(health_routes(metrics, readiness))
     # Read the machine's table of file types here, not at the first request; and browsers refuse modules and styles of
     # another type, whatever a machine's table says.

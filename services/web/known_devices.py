@@ -25,8 +25,5 @@ class KnownDevices:
         if unknown:
             unknown -= set(await connection.scalars(select(devices.c.device).where(devices.c.device.in_(unknown))))
         if unknown:
-            reason = (
-                f"no device {', '.join(sorted(unknown))} is known; the page Devices lists those that are, as does "
-                "GET /api/v1/devices"
-            )
+            reason = f"no device {', '.join(sorted(unknown))} is known; the list of devices has those that are"
             raise bad_parameters([WrongParameter(parameter=parameter, reason=reason)])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -103,15 +103,22 @@ _NEXT_STEPS: Final = {
 }
 
 
-async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+ForPeople = Callable[[Request, ApiProblem], Awaitable[Response | None]]
+"""Makes a page of a problem; None for requests of programs."""
+
+
+async def _nobody_reads(_request: Request, _problem: ApiProblem) -> None:
+    """Where there are no pages."""
+
+
+def _as_it_is(_request: Request, error: Exception) -> ApiProblem:
     assert isinstance(error, ApiProblem)
-    return error.response(request)
+    return error
 
 
-async def _on_validation(request: Request, error: Exception) -> JSONResponse:
+def _of_validation(_request: Request, error: Exception) -> ApiProblem:
     assert isinstance(error, RequestValidationError)
-    wrong = [WrongParameter(parameter=_name(item), reason=_reason(item)) for item in error.errors()]
-    return bad_parameters(wrong).response(request)
+    return bad_parameters([WrongParameter(parameter=_name(item), reason=_reason(item)) for item in error.errors()])
 
 
 def _name(item: Any) -> str:
@@ -124,6 +131,8 @@ def _name(item: Any) -> str:
 def _reason(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return "no such parameter"
+    if item["type"] == "literal_error":
+        return f"expected one of {item['ctx']['expected']}"
     if item["type"] == "json_invalid":
         at = item["loc"][-1] + 1
         return f"it is not JSON: {item['ctx']['error']} (at character {at}); expected an object, as {{}}"
@@ -132,14 +141,14 @@ def _reason(item: Any) -> str:
     return str(item["msg"]).removeprefix("Value error, ")
 
 
-async def _on_http(request: Request, error: Exception) -> JSONResponse:
+def _of_http(request: Request, error: Exception) -> ApiProblem:
     assert isinstance(error, HTTPException)
     status = error.status_code
     phrase = HTTPStatus(status).phrase
     headers = dict(error.headers or {})
     if "GET" in headers.get("Allow", "").split(", "):
         headers["Allow"] += ", HEAD"  # answered wherever GET is
-    problem = ApiProblem(
+    return ApiProblem(
         status,
         phrase.lower().replace(" ", "-"),
         phrase,
@@ -147,7 +156,6 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         _next_step(status, request),
         headers=headers,
     )
-    return problem.response(request)
 
 
 def _next_step(status: int, request: Request) -> str:
@@ -160,7 +168,7 @@ def _next_step(status: int, request: Request) -> str:
     return _NEXT_STEPS.get(status, "Correct the request; /api/v1/docs says what is expected.")
 
 
-async def _on_defect(request: Request, error: Exception) -> JSONResponse:
+def _of_defect(request: Request, error: Exception) -> ApiProblem:
     # Its text is left out: it may quote what was stored. Where it happened is in the traceback that follows.
     log.error("request failed by a defect", path=request.url.path, error=type(error).__name__)
     return ApiProblem(
@@ -169,19 +177,23 @@ async def _on_defect(request: Request, error: Exception) -> JSONResponse:
         "This service has a defect",
         "The request could not be answered. What happened is in the service's log.",
         "Try again; if it stays, report the time and the address together with the log.",
-    ).response(request)
+    )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem document."""
-    handlers: list[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
-        (ApiProblem, _on_problem),
-        (RequestValidationError, _on_validation),
-        (HTTPException, _on_http),
-        (Exception, _on_defect),
-    ]
-    for kind, handler in handlers:
-        app.add_exception_handler(kind, handler)
+def install(app: FastAPI, for_people: ForPeople = _nobody_reads) -> None:
+    """Answer every error of `app` as a problem document; where `for_people` makes a page of it, by that page."""
+
+    def add(kind: type[Exception], problem_of: Callable[[Request, Exception], ApiProblem]) -> None:
+        async def answer(request: Request, error: Exception) -> Response:
+            problem = problem_of(request, error)
+            return await for_people(request, problem) or problem.response(request)
+
+        app.add_exception_handler(kind, answer)
+
+    add(ApiProblem, _as_it_is)
+    add(RequestValidationError, _of_validation)
+    add(HTTPException, _of_http)
+    add(Exception, _of_defect)
 
 
 class TooLongAsProblem:
@@ -201,8 +213,8 @@ class TooLongAsProblem:
                 )
                 if replaced:
                     too_long = HTTPException(413, "Its body is longer than this service takes.")
-                    answer = await _on_http(Request(scope), too_long)
-                    await answer(scope, receive, send)
+                    request = Request(scope)
+                    await _of_http(request, too_long).response(request)(scope, receive, send)
             if not replaced:
                 await send(message)
 

@@ -209,7 +209,17 @@ class Opened:
         await expect(self.main).to_contain_text("Your password is a temporary one")
 
     async def refused(self) -> None:
-        await expect(self.main).to_contain_text("Not allowed")
+        await expect(self.main).to_contain_text("This page is not for your role")
+
+    async def missing(self) -> None:
+        await expect(self.main).to_contain_text("There is no such page")
+        await expect(self.main.get_by_role("link", name="Go to the first page")).to_be_visible()
+
+    async def misfit(self) -> None:
+        await expect(self.main.locator(".field-problem")).to_contain_text("Expected one of")
+
+    async def no_session(self) -> None:
+        await expect(self.main).to_contain_text("This session is not there")
 
     async def reference(self) -> None:
         """Only the first of its many sections, which are alike: test_reference_page.py looks at all of them."""
@@ -227,10 +237,12 @@ def looks_at(world: Filled) -> list[tuple[str, str, str, Callable[[Opened], Awai
         (ADMIN, "/", f"/?device={DEVICE}", Opened.large),
         (ADMIN, "/sessions", "/sessions", Opened.sessions),
         (ADMIN, "/sessions/{session_id}", f"/sessions/{world.session_id}", Opened.session),
+        (ADMIN, "/sessions/{session_id}", "/sessions/xx", Opened.no_session),
         (ADMIN, "/label", "/label", Opened.label_keys),
         (ADMIN, "/label", "/label", Opened.label),
         (ADMIN, "/history", "/history", Opened.episodes),
         (ADMIN, "/history", "/history?view=detections", Opened.frames),
+        (ADMIN, "/history", "/history?emotion=foo", Opened.misfit),
         (ADMIN, "/history/{event_id}", f"/history/{world.event_id}", Opened.detection),
         (ADMIN, "/datasets", f"/datasets?dataset={world.dataset_id}", Opened.datasets),
         (ADMIN, "/camera", "/camera", Opened.camera),
@@ -244,6 +256,8 @@ def looks_at(world: Filled) -> list[tuple[str, str, str, Callable[[Opened], Awai
         (ADMIN, "/account", "/account", Opened.appearance),
         (ADMIN, "/api/v1/docs", "/api/v1/docs", Opened.reference),
         (VIEWER, "/people", "/people", Opened.refused),
+        (ADMIN, "/", "/no-such-page", Opened.missing),
+        ("", "/login", "/no-such-page", Opened.missing),
         ("", "/login", "/login", Opened.login),
     ]
 

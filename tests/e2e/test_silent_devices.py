@@ -54,7 +54,7 @@ async def test_a_device_that_fell_silent_is_not_shown_as_online(
         heartbeats.ahead = timedelta(minutes=4)
         await expect(state).to_have_text("Not heard for 4 min")
         await expect(state).to_have_attribute("data-tone", "warn")
-        await expect(problems).to_contain_text("Capture is not heard")
+        await expect(problems.locator("strong")).to_have_text(["The device is not heard"])
         await expect(problems).to_contain_text("Check that the device has power and network")
         if path == "/devices":
             await expect(card.locator("[data-part=seen]")).to_have_text("Last heard 4 min ago")

@@ -137,7 +137,10 @@ async def test_sampling_and_model_are_wished_taken_back_and_listed(mqtt_settings
         assert edge.wishes[-1].sampling == Sampling(mode="on", every_s=5.0), "what is not named stays"
         refused = check_problem(await api.patch(path, json={"model": "nope"}), 422, "bad-parameters")
         assert refused["errors"] == [
-            {"parameter": "model", "reason": "camera-1 does not have the model nope; it has other, slim_resnet"}
+            {
+                "parameter": "model",
+                "reason": "the device camera-1 does not have the model nope; it has other, slim_resnet",
+            }
         ]
         for bad in ({"model": "../x"}, {"sampling": {"mode": "on", "every_s": 0}}, {"watch_until": None}):
             check_problem(await api.patch(path, json=bad), 422, "bad-parameters")

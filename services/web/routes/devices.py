@@ -96,7 +96,7 @@ def _check_model(device: str, wanted: str | None, told: list[str]) -> None:
     # A text that is at its limit may have lost names at its end.
     if wanted is None or not told or wanted in told or len(", ".join(told)) >= MOST_TEXT:
         return
-    reason = f"{device} does not have the model {wanted}; it has {', '.join(told)}"
+    reason = f"the device {device} does not have the model {wanted}; it has {', '.join(told)}"
     raise bad_parameters([WrongParameter(parameter="model", reason=reason)])
 
 

@@ -1,6 +1,8 @@
 """Pages for people. Each is a template and the modules that it loads; what they show comes over REST."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -10,7 +12,7 @@ from jinja2 import Environment, Template
 
 from services.web import examples, openapi
 from services.web.database import DatabaseUnavailable, problem_of
-from services.web.gate import Gate, Identity, Need
+from services.web.gate import RIGHTS_OF_ROLE, Gate, Identity, Need
 from services.web.problems import ApiProblem
 
 Role = Literal["cloud", "edge"]
@@ -72,20 +74,51 @@ def _asked(request: Request) -> str:
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
-def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, charts: bool) -> APIRouter:
-    """All pages of this role, each with the menu of those that the reader may see."""
-    routes = APIRouter(include_in_schema=False)
-    pages = [page for page in PAGES if role in page.roles]
-    loaded = {page: templates.get_template(page.template) for page in pages}
-    refused = templates.get_template("refused.html")
+def _in_words(problem: ApiProblem) -> ApiProblem:
+    """What problems of any address say to programs, for who reads a page."""
+    if problem.status == 404:
+        title, detail = "There is no such page", "The address may be mistyped, or what was here is gone."
+        return ApiProblem(404, problem.kind, title, detail, "Check the address, or go on from the first page.")
+    if problem.status == 405:
+        title, detail = "Pages are only for reading", "What was sent here was not taken. Nothing was changed."
+        next_step = "Open the page again, and do there what you want to do."
+        return ApiProblem(405, problem.kind, title, detail, next_step, headers=problem.headers)
+    return problem
 
-    def drawn(template: Template, page: Page, identity: Identity | None, status: int = 200, **also: Any) -> Response:
+
+def _not_for(identity: Identity, page: Page) -> ApiProblem:
+    """Who is known may not see a page."""
+    roles = [role for role, rights in RIGHTS_OF_ROLE.items() if page.right in rights]
+    return ApiProblem(
+        403,
+        "not-allowed",
+        "This page is not for your role",
+        f"You are logged in as {identity.name}{f', {identity.role}' if identity.role else ''}. The page {page.word} is "
+        f"for people with the role {' or '.join(roles)}.",
+        "Ask an administrator of this service for another role if you need it.",
+    )
+
+
+class Drawing:
+    """Makes pages, each with the menu of those that the reader may see."""
+
+    def __init__(self, templates: Environment, gate: Gate, *, role: Role, charts: bool) -> None:
+        self.pages = [page for page in PAGES if role in page.roles]
+        self._refused = templates.get_template("refused.html")
+        self._gate = gate
+        self._role = role
+        self._charts = charts
+
+    def page(
+        self, template: Template, page: Page, identity: Identity | None, status: int = 200, **also: Any
+    ) -> Response:
+        """A page for who is known; None: for whoever comes."""
         may = identity.rights if identity is not None and not identity.password_temporary else frozenset()
-        menu = [each for each in pages if each.in_menu and each.right in may]
+        menu = [each for each in self.pages if each.in_menu and each.right in may]
         more = [each for each in menu if each.rare] if len(menu) > LONG_MENU else []
         known: dict[str, Any] = {
-            "role": role,
-            "charts": charts,
+            "role": self._role,
+            "charts": self._charts,
             "page": page,
             "identity": identity,
             "menu": [each for each in menu if each not in more],
@@ -96,6 +129,29 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
             headers["Permissions-Policy"] = "camera=(self), microphone=(), geolocation=()"
         return HTMLResponse(template.render(known, **also), status, headers)
 
+    def refused(self, problem: ApiProblem, page: Page, identity: Identity | None) -> Response:
+        """What is said in place of a page."""
+        answer = self.page(self._refused, page, identity, problem.status, problem=problem)
+        answer.headers.update(problem.headers or {})
+        return answer
+
+    async def for_people(self, request: Request, problem: ApiProblem) -> Response | None:
+        """A page that says what is wrong, where a browser asked for one; None where a program asked for something."""
+        if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+            return None
+        identity: Identity | None = None
+        if problem.status != HTTPStatus.INTERNAL_SERVER_ERROR:  # who asks may be what cannot be found out
+            with suppress(ApiProblem, DatabaseUnavailable):
+                identity = await self._gate.identity(request)
+        problem = _in_words(problem)
+        return self.refused(problem, Page(request.url.path, "refused.html", problem.title, times=False), identity)
+
+
+def router(templates: Environment, app: FastAPI, gate: Gate, drawing: Drawing) -> APIRouter:
+    """All pages of this service."""
+    routes = APIRouter(include_in_schema=False)
+    loaded = {page: templates.get_template(page.template) for page in drawing.pages}
+
     async def show(request: Request, page: Page) -> Response:
         identity: Identity | None = None
         try:
@@ -103,14 +159,16 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
             if page.right is not None:
                 await gate.needs(page.right)(request)
         except DatabaseUnavailable as error:
-            return drawn(refused, page, None, 503, problem=problem_of(error))
+            return drawing.refused(problem_of(error), page, None)
         except ApiProblem as problem:
             next_page = quote(_asked(request), safe="/")
             if problem.status == 401:
                 return RedirectResponse(f"/login?next={next_page}", status_code=303)
             if problem.kind == "password-temporary":
                 return RedirectResponse(f"/account?next={next_page}", status_code=303)
-            return drawn(refused, page, identity, problem.status, problem=problem)
+            if problem.kind == "not-allowed" and identity is not None:
+                problem = _not_for(identity, page)
+            return drawing.refused(problem, page, identity)
         next_page = local(request.query_params.get("next", "/"))
         if page.right is None and identity is not None:
             return RedirectResponse(next_page, status_code=303)
@@ -123,14 +181,14 @@ def router(templates: Environment, app: FastAPI, gate: Gate, *, role: Role, char
                 "rights_of": openapi.rights_of,
                 "login_required": openapi.is_login_required(app.openapi()),
             }
-        return drawn(loaded[page], page, identity, next_page=next_page, **more)
+        return drawing.page(loaded[page], page, identity, next_page=next_page, **more)
 
     def add(page: Page) -> None:
         @routes.get(page.path)
         async def route(request: Request) -> Response:
             return await show(request, page)
 
-    for page in pages:
+    for page in drawing.pages:
         add(page)
 
     @routes.get("/api/v1/openapi.json", dependencies=[gate.guard("view")])

@@ -1,12 +1,26 @@
 // Asking the REST interface. What it refuses is thrown as a Problem, whose text says what to do. That the login has ended
 // is said at the head of the page as well, with the way back.
 
+import { label } from "./words.js";
+
 const LOGIN_NEEDED = "urn:emotion-edge:problem:login-needed";
+
+/** Text that begins and ends as a sentence does. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
+
+/** A parameter's own name: "device" of "filter.device", "devices" of "devices.0". */
+export const ownName = (parameter) => parameter.split(".").filter((part) => !/^\d+$/.test(part)).at(-1) ?? parameter;
+
+/** What does not fit, each with what it is about. */
+export const misfits = (errors) => errors.map(({ parameter, reason }) => sentence(["body", "query"].includes(parameter) ? reason : `${label(ownName(parameter))}: ${reason}`)).join(" ");
 
 export class Problem extends Error {
   constructor(status, document, retryAfterS = 0) {
-    super([document.title && `${document.title}:`, document.detail, document.next_step].filter(Boolean).join(" "));
+    const { title, detail, next_step, errors } = document;
+    // Of what does not fit the rest is for programs.
+    super(errors ? misfits(errors) : [title && `${title}:`, detail && sentence(detail), next_step && sentence(next_step)].filter(Boolean).join(" "));
     this.status = status;
+    this.errors = errors ?? [];
     this.document = document;
     this.retryAfterS = retryAfterS;
   }

@@ -124,7 +124,7 @@ async function load() {
     show(one, around);
   } catch (error) {
     say(get("title"), "Not there");
-    say(get("state"), error.status === 404 ? "This detection is not there. It was erased, its time is over, or it has not arrived yet. Go back to the history." : error.message);
+    say(get("state"), [404, 422].includes(error.status) ? "This detection is not there. It was erased, its time is over, or it has not arrived yet. Go back to the history." : error.message);
     return;
   }
   await loadNeighbours().catch((error) => say(get("state"), `Neighbours are not known. ${error.message}`));

@@ -1,11 +1,52 @@
 // Forms whose data go to the REST interface as JSON.
 
-import { say } from "./dom.js";
+import { misfits, ownName, sentence } from "./api.js";
+import { make, say } from "./dom.js";
 
 /** Show what went wrong beside the form, or nothing. */
 export function complain(element, text) {
   element.hidden = !text;
   say(element, text);
+}
+
+/** Take away what was told at fields. */
+export function clearFields(form) {
+  for (const told of form.querySelectorAll(".field-problem")) {
+    const field = form.querySelector(`[aria-describedby~="${told.id}"]`);
+    const others = field.getAttribute("aria-describedby").split(" ").filter((id) => id !== told.id);
+    if (others.length) field.setAttribute("aria-describedby", others.join(" "));
+    else field.removeAttribute("aria-describedby");
+    field.removeAttribute("aria-invalid");
+    told.remove();
+  }
+}
+
+/** Tell what does not fit at the fields that it is about. Gives the fields, and the words for all else. */
+export function tellFields(form, error) {
+  clearFields(form);
+  const fields = [];
+  const rest = [];
+  for (const wrong of error.errors ?? []) {
+    const field = form.elements.namedItem(ownName(wrong.parameter));
+    if (!(field instanceof HTMLElement) || !field.matches("input, select, textarea") || field.hidden || fields.includes(field)) {
+      rest.push(wrong);
+      continue;
+    }
+    const told = make("p", "field-problem", sentence(wrong.reason));
+    told.id = `${form.id}-${field.name}-problem`;
+    (field.closest("label") ?? field.closest("p") ?? field).after(told);
+    field.setAttribute("aria-describedby", [told.id, field.getAttribute("aria-describedby")].filter(Boolean).join(" "));
+    field.setAttribute("aria-invalid", "true");
+    fields.push(field);
+  }
+  return { fields, text: fields.length ? misfits(rest) : error.message };
+}
+
+/** As `tellFields`, for what was just sent: the first of the fields is where one goes on. Gives the words for all else. */
+export function complainAt(form, error) {
+  const { fields, text } = tellFields(form, error);
+  fields[0]?.focus();
+  return text;
 }
 
 /** Have `send` take the form's values; it is told of one press at a time, and what it throws is shown in the form. */
@@ -15,11 +56,12 @@ export function onSubmit(form, send) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     complain(problem, "");
+    clearFields(form);
     button.disabled = true;
     try {
       await send(Object.fromEntries(new FormData(form)));
     } catch (error) {
-      complain(problem, error.message);
+      complain(problem, complainAt(form, error));
     }
     button.disabled = false;
   });

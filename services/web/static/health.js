@@ -82,18 +82,22 @@ export function whyNoPicture(statuses, heard) {
   return since === null ? "" : `No picture: nothing is heard from the device since ${moment(since)}, see above.`;
 }
 
+function notHeard(who, since) {
+  return { title: `${who} is not heard`, cause: `Since ${moment(since)} it tells nothing, and it has not said that it stops.`, next_step: "Check that the device has power and network. If it has, run `emotion-edge doctor` there." };
+}
+
 /** What the services say is wrong, and that one of them is gone or not heard. */
 export function problemsOf(statuses, heard) {
   const problems = [];
+  const since = silentSince(statuses, heard);
+  if (since !== null) problems.push(notHeard("The device", since));
   for (const status of statuses) {
     const at = heardAt(status, heard);
     if (status.state === "offline") {
       const cause = at === null ? "It was so already when this page’s server began to listen." : `Since ${moment(at)} nothing is heard from it.`;
       problems.push({ title: `${label(status.service)} is offline`, cause, next_step: "Check that it runs and that the device has power and network." });
     }
-    if (silence(status, heard)) {
-      problems.push({ title: `${label(status.service)} is not heard`, cause: `Since ${moment(at)} it tells nothing, and it has not said that it stops.`, next_step: "Check that the device has power and network. If it has, run `emotion-edge doctor` there." });
-    }
+    if (since === null && silence(status, heard)) problems.push(notHeard(label(status.service), at));
     if (status.state === "finished") problems.push({ title: `${label(status.service)} has finished`, cause: "Its source has ended.", next_step: "" });
     problems.push(...status.problems);
   }

@@ -4,6 +4,7 @@ import { addressed } from "./address.js";
 import { icon, make, say } from "./dom.js";
 import { thumbnail } from "./face-picture.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
+import { clearFields, tellFields } from "./forms.js";
 import { forServer, link, read, viewOf } from "./history-filter.js";
 import { HistoryTimeline } from "./history-timeline.js";
 import { fillSessions } from "./session-choice.js";
@@ -49,6 +50,7 @@ function narrow(from, to) {
 async function load() {
   turn += 1;
   showAsked();
+  clearFields(form);
   const view = viewOf(asked);
   say(get("list-title"), view === "episodes" ? "People and stretches" : "Single frames");
   get("timeline-unit").hidden = view === "episodes";
@@ -64,7 +66,7 @@ async function loadTimeline(mine) {
     const data = await read("/api/v1/timeline", query);
     if (mine === turn) timeline.show(data);
   } catch (error) {
-    if (mine === turn) say(get("timeline-says"), error.message);
+    if (mine === turn) say(get("timeline-says"), error.errors?.length ? "" : error.message); // what does not fit is told below
   }
 }
 
@@ -80,7 +82,8 @@ async function loadMore(mine) {
     found = await read(`/api/v1/${view}`, page);
   } catch (error) {
     if (mine === turn) {
-      say(get("state"), error.message);
+      const { fields, text } = tellFields(form, error);
+      say(get("state"), [fields.length ? "Nothing was looked for: the filter does not fit, as it says above." : "", text].filter(Boolean).join(" "));
       get("more").disabled = false;
     }
     return;

@@ -347,8 +347,17 @@ if (correction) {
 }
 
 async function open() {
-  session = await attempt("session", () => ask("GET", base));
-  if (!session) return;
+  try {
+    session = await ask("GET", base);
+  } catch (error) {
+    const gone = [404, 422].includes(error.status); // 422: no session has such an id
+    if (gone) {
+      for (const each of document.querySelectorAll("main .card:not(#session), #session > :not(header), #state")) each.hidden = true;
+      say(part("title"), "This session is not there");
+    }
+    troubles.tell("session", gone ? "It may have been deleted, or the address may be mistyped. The link above leads to all study sessions." : error.message);
+    return;
+  }
   part("notes").value = session.notes;
   notes.has(session.notes);
   part("notes").readOnly = !may.has("research");

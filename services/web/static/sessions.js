@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { icon, make, say } from "./dom.js";
 import { formDraft } from "./drafts.js";
 import { fillForm, fromForm } from "./filter-form.js";
+import { clearFields, complainAt } from "./forms.js";
 import { link } from "./history-filter.js";
 import { everySession } from "./session-choice.js";
 import { fillDeviceBoxes } from "./session-devices.js";
@@ -74,12 +75,14 @@ part("start")?.addEventListener("submit", async (event) => {
   }
   const button = part("start").querySelector("button");
   button.disabled = true;
+  clearFields(part("start"));
+  trouble("");
   try {
     const session = await ask("POST", "/api/v1/sessions", { participant: form.get("participant"), condition: form.get("condition"), devices });
     draft.saved();
     location.assign(`/sessions/${session.id}`);
   } catch (error) {
-    trouble(error.message);
+    trouble(complainAt(part("start"), error));
     button.disabled = false;
   }
 });
