@@ -20,7 +20,7 @@ from services.web.app import STATIC
 from services.web.routes.pages import PAGES
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import Device, Visit, press
+from tests.support.browser import Device, Visit, press, press_answer
 from tests.support.filled import ADMIN, DEVICE, NEWCOMER, OFFLINE, PHONE, VIEWER, Filled, before_start, filled
 from tests.support.labelled import START
 from tests.support.web import records, running_web, web_settings
@@ -125,7 +125,7 @@ class Opened:
 
     async def label(self) -> None:
         await expect(self.page.locator("#face")).to_be_visible()
-        await self.page.get_by_role("button", name="Happy").click()
+        await press_answer(self.page, "Happy")
         await expect(self.page.locator("#last")).to_contain_text("The model")
         await expect(self.page.locator("#face")).to_be_visible()
 

@@ -21,7 +21,7 @@ from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person
-from tests.support.browser import page_of, press, stop_clock
+from tests.support.browser import page_of, press, press_answer, stop_clock
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, store, store_frame, web_settings
 
@@ -66,9 +66,9 @@ async def labels(engine: AsyncEngine) -> list[str]:
         return list(await connection.scalars(select(votes.c.label).order_by(votes.c.voted_at)))
 
 
-async def begin(page: Page) -> None:
+async def begin(page: Page, name: str = "ada") -> None:
     """Say who labels."""
-    await page.get_by_label("Your name or code").fill("ada")
+    await page.get_by_label("Your name or code").fill(name)
     await page.keyboard.press("Enter")
 
 
@@ -114,7 +114,7 @@ async def test_faces_are_labelled_by_keyboard_and_no_answer_is_lost(
         await page.keyboard.press("5")  # a key of the list, not an answer
         await page.keyboard.press("Escape")
         await expect(face).to_be_visible()
-        await page.get_by_role("button", name="Not a face").click()
+        await press_answer(page, "Not a face")
         await expect(saved).to_have_text(ALL_SAVED)
         assert await labels(engine) == ["not_a_face"]
         assert visit.complaints == []
@@ -243,7 +243,7 @@ async def test_no_answer_counts_before_its_picture_is_seen(
         await expect(last).to_have_text("That answer was not counted: the picture was not there yet.")
         await page.keyboard.press("Space")  # what cannot be seen can be skipped
         await expect(last).to_have_text("Skipped.")
-        await page.get_by_role("button", name="Happy").click()
+        await press_answer(page, "Happy")
         await expect(last).to_contain_text("was not counted")
         arrived.set()
         await expect(page.locator("#face")).to_be_visible()
@@ -391,13 +391,78 @@ async def test_votes_are_counted_on_and_agreement_is_asked_for_when_it_is_opened
         assert visit.complaints == []
 
 
+async def test_the_faces_that_wait_are_counted_when_the_queue_has_answered(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    counted = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await counted.wait()
+        await route.continue_()
+
+    async with running_web(settings) as base, page_of(browser, base, "/label") as (page, _):
+        await page.route("**/api/v1/labels/queue*", late)
+        await begin(page)
+        progress = page.locator("#progress")
+        await expect(progress).to_contain_text("Faces waiting when last askednot counted yet")
+        counted.set()
+        await expect(page.locator("#face")).to_be_visible()
+        await expect(progress).to_contain_text("Faces waiting when last asked12")
+
+
+async def by_labeller(engine: AsyncEngine) -> set[tuple[str, str]]:
+    async with engine.connect() as connection:
+        return {(who, label) for who, label in await connection.execute(select(votes.c.labeller, votes.c.label))}
+
+
+async def test_the_next_person_labels_under_their_own_name_and_each_keeps_what_is_theirs(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with labelling(browser, settings) as page:
+        who, saved, undo = page.locator("#who"), page.locator("#saved"), page.get_by_role("button", name="Undo")
+        change, name = page.get_by_role("button", name="Change"), page.get_by_label("Your name or code")
+        first_count = page.locator("#progress dd").first
+        await expect(who).to_contain_text("Labelling as ada")
+        await page.context.set_offline(True)
+        await page.keyboard.press("4")
+        await expect(saved).to_contain_text("1 answer is kept in this browser")
+        await press(change)
+        await expect(name).to_be_focused()
+        await expect(page.locator("#work")).to_be_hidden()
+        await expect(who).to_be_hidden()
+        await expect(page.locator("#progress dd")).to_have_count(0)
+        await page.locator("h1").press("5")  # nobody answers now
+        await page.locator("h1").press("z")
+        await begin(page, "berta")
+        await expect(who).to_contain_text("Labelling as berta")
+        await expect(undo).to_be_disabled()
+        await page.context.set_offline(False)
+        await expect(page.locator("#face")).to_be_visible()
+        await expect(first_count).to_have_text("0")
+        await expect(saved).to_have_text(ALL_SAVED)
+        await page.keyboard.press("5")
+        await expect(page.locator("#last")).to_contain_text("You said: Sad. The model:")
+        await expect(first_count).to_have_text("1")
+        await page.reload()
+        await expect(who).to_contain_text("Labelling as berta")
+        await press(change)
+        await begin(page, "ada")
+        await expect(undo).to_be_enabled()
+        await expect(first_count).to_have_text("1")
+        assert await by_labeller(engine) == {("ada", "happy"), ("berta", "sad")}
+        await press(undo)
+        await expect(first_count).to_have_text("0")
+        await expect(saved).to_have_text(ALL_SAVED)
+        assert await by_labeller(engine) == {("berta", "sad")}
+
+
 async def test_space_skips_from_a_button_and_enter_presses_it(
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:
     async with labelling(browser, settings) as page:
         last = page.locator("#last")
         face = page.locator("#face")
-        await page.get_by_role("button", name="Happy").click()
+        await press_answer(page, "Happy")
         await expect(last).to_contain_text("You said: Happy. The model:")
         await expect(face).to_be_visible()
         second = await face.get_attribute("src")
@@ -411,6 +476,73 @@ async def test_space_skips_from_a_button_and_enter_presses_it(
         await expect(last).to_contain_text("You said: Sad. The model:")
         await expect(page.get_by_role("button", name="Sad")).to_be_focused()  # for the next face
         assert await labels(engine) == ["happy", "sad"]
+
+
+async def point(page: Page, button: str) -> tuple[float, float]:
+    """The middle of a button."""
+    box = await page.get_by_role("button", name=button).bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["double click", "double tap"])
+async def test_one_gesture_gives_one_answer_and_quick_keys_give_one_each(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine, *, touch: bool
+) -> None:
+    async with running_web(settings) as base, page_of(browser, base, "/label", touch=touch) as (page, _):
+        await stop_clock(page)
+        await begin(page)
+        face, last, saved = page.locator("#face"), page.locator("#last"), page.locator("#saved")
+
+        async def another(than: str | None) -> str | None:
+            await expect(face).to_be_visible()
+            await expect(face).not_to_have_attribute("src", than or "")
+            return await face.get_attribute("src")
+
+        async def press_at(x: float, y: float, count: int) -> None:
+            if touch:
+                await page.touchscreen.tap(x, y)
+            else:
+                await page.mouse.move(x, y)
+                await page.mouse.down(click_count=count)
+                await page.mouse.up(click_count=count)
+
+        shown = await another(None)
+        for button, said in (("Happy", "You said: Happy. The model:"), ("Skip", "Skipped.")):
+            await page.clock.fast_forward(400)
+            at = await point(page, button)
+            await press_at(*at, 1)
+            shown = await another(shown)
+            await press_at(*at, 2)
+            await expect(last).to_contain_text(said)
+            await expect(last).to_contain_text("A press so soon after a face comes is not counted.")
+            await expect(saved).to_have_text(ALL_SAVED)
+            assert await face.get_attribute("src") == shown
+            assert await labels(engine) == ["happy"]
+        # Slower, and not noticed as one gesture by the browser: the same, until the face has been there for a moment.
+        await page.keyboard.press("z")  # takes the answer back, and the face with it
+        await expect(last).to_have_text("Taken back. Here is the face again.")
+        shown = await another(shown)
+        await page.clock.fast_forward(300)
+        await press_at(*await point(page, "Afraid"), 1)
+        await expect(last).to_contain_text("not counted")
+        assert await face.get_attribute("src") == shown
+        await page.clock.fast_forward(100)
+        await press_at(*await point(page, "Sad"), 1)
+        await expect(last).to_contain_text("You said: Sad. The model:")
+        shown = await another(shown)
+        # Whoever answers by keys need not wait, and a key that is held answers once.
+        for key, name in (("1", "Angry"), ("2", "Disgusted")):
+            await page.keyboard.down(key)
+            shown = await another(shown)
+            await page.keyboard.down(key)
+            await page.keyboard.up(key)
+            await expect(last).to_contain_text(f"You said: {name}. The model:")
+            assert await face.get_attribute("src") == shown
+        await page.get_by_role("button", name="Neutral").press("Enter")
+        await expect(last).to_contain_text("You said: Neutral. The model:")
+        await expect(saved).to_have_text(ALL_SAVED)
+        assert await labels(engine) == ["sad", "angry", "disgust", "neutral"]
 
 
 async def test_a_picture_that_fails_is_tried_again_with_growing_waits(
@@ -496,6 +628,8 @@ async def test_a_login_that_ended_is_told_and_leads_back(
         await page.route(PICTURES, late)
         await log_in(page)
         await expect(page.locator("#face-note")).to_have_text("Loading the picture")
+        await expect(page.locator("#who")).to_contain_text("Labelling as berta")
+        await expect(page.get_by_role("button", name="Change")).to_be_hidden()  # who is logged in is who labels
         ended = await page.context.request.post(f"{base}/api/v1/logout", data={})
         assert ended.ok, await ended.text()
         logged_out.set()

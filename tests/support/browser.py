@@ -58,6 +58,12 @@ async def stop_clock(page: Page) -> None:
     await page.clock.pause_at(now - timedelta(hours=1))
 
 
+async def press_answer(page: Page, name: str) -> None:
+    """On the page Label, with the mouse, once that counts: not just after a face came."""
+    await expect(page.locator("#choices[data-settling]")).to_have_count(0)
+    await page.get_by_role("button", name=name).click()
+
+
 class Visit:
     """A page and what it did that it should not do."""
 
@@ -94,9 +100,11 @@ async def visiting(
 
 
 @asynccontextmanager
-async def page_of(browser: Browser, base: str, path: str, *, width: int = 1280) -> AsyncIterator[tuple[Page, Visit]]:
+async def page_of(
+    browser: Browser, base: str, path: str, *, width: int = 1280, touch: bool = False
+) -> AsyncIterator[tuple[Page, Visit]]:
     """A page in a browser context of its own, so that what it keeps is its own."""
-    context = await browser.new_context(viewport={"width": width, "height": 900})
+    context = await browser.new_context(viewport={"width": width, "height": 900}, has_touch=touch)
     page = await context.new_page()
     visit = Visit(page, base)
     await page.goto(base + path)

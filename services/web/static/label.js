@@ -21,6 +21,7 @@ const CHOICES = [...EMOTIONS, "unknown", "not_a_face"].map((name, place) => [Str
 const WORDS = Object.fromEntries(CHOICES.map(([, name, word]) => [name, word]));
 const AHEAD = 8; // faces fetched before they are needed
 const MAX_SKIPPED = 100;
+const SETTLE_MS = 350; // a pointer's press that soon after a face came belongs to the gesture before
 const name = inBrowser("emotion-edge labeller");
 
 const part = (id) => document.getElementById(id);
@@ -33,13 +34,15 @@ let votes = null;
 let done = null; // what was answered here, for undo
 let queue = []; // faces to come; the first is shown
 let skipped = []; // not wanted now, or without a picture: not asked for again
-let told = { waiting: 0, more: false };
+let told = nothingTold();
 let asking = false;
 let looking = true; // whether more faces may come by themselves
 let failures = 0; // of asking for more faces
 let timer = 0;
 let lost = 0; // pictures in a row that were gone
 let spokenOf = null; // the vote that the line below the answers is about
+let hasty = false; // whether that line says of a press that it came too soon
+let settling = 0; // the timer of the face that has just come
 
 /** Ask the REST interface for this labeller; throws a Problem. */
 function get(path, query = {}) {
@@ -47,6 +50,18 @@ function get(path, query = {}) {
   if (!loggedIn) parameters.set("labeller", votes.labeller);
   if (path === "queue") for (const face of skipped) parameters.append("skip", `${face.event_id}:${face.face_index}`);
   return ask("GET", `/api/v1/labels/${path}?${parameters}`);
+}
+
+/** What the queue says before it was asked. */
+function nothingTold() {
+  return { waiting: null, more: false };
+}
+
+/** Say what became of a press, and of which vote, where it is one whose answer may still be told. */
+function tell(text, face = null) {
+  spokenOf = face;
+  hasty = false;
+  say(part("last"), text);
 }
 
 /** Of what is wrong, {status, text} each, the one thing to say: mostly all have one cause. A login that ended comes before
@@ -90,11 +105,13 @@ function showFace() {
   troubles.tell("picture", null);
   say(part("face-note"), face ? "Loading the picture" : nothingLeft());
   picture.show(face);
+  settle();
 }
 
 const picture = new LabelPicture(part("face"), part("mark"), {
   seen() {
     lost = 0;
+    settle();
     allow({ answers: true, skips: true });
     troubles.tell("picture", null);
     say(part("face-note"), "");
@@ -104,8 +121,7 @@ const picture = new LabelPicture(part("face"), part("mark"), {
     // Nothing to judge, so on to the next. Where one is gone others may be: ask which are left.
     leaveOut(face);
     queue = [];
-    say(part("last"), "One picture was erased or has expired; here is the next.");
-    spokenOf = null;
+    tell("One picture was erased or has expired; here is the next.");
     lost += 1;
     // Of faces that it has just offered the server seldom says so: ask on, but not without a pause.
     if (lost > 3) {
@@ -145,6 +161,8 @@ async function fetchMore() {
     const empty = queue.length === 0;
     queue.push(...answer.items.filter((item) => !known.some((other) => same(item, other))));
     told = { waiting: answer.waiting, more: answer.more };
+    if (counts) showProgress();
+    else if (!counting) recount(); // it failed before; now the service answers
     asking = looking = false;
     failures = 0;
     troubles.tell("queue", null);
@@ -168,6 +186,16 @@ function next() {
   showFace();
 }
 
+/** What was fetched is not wanted any more, and what is under way is let go. */
+function letGo() {
+  turn += 1;
+  queue = [];
+  told = nothingTold();
+  asking = false;
+  failures = 0;
+  clearTimeout(timer);
+}
+
 /** Ask for the faces that the address names. */
 function askFor(wanted) {
   asked = new URLSearchParams();
@@ -175,12 +203,7 @@ function askFor(wanted) {
   fillForm(filter, asked);
   say(part("which-title"), String(asked) ? "Which faces: those that fit the filter" : "Which faces: all");
   part("which").open ||= Boolean(String(asked));
-  turn += 1;
-  queue = [];
-  told = { waiting: 0, more: false };
-  asking = false;
-  failures = 0;
-  clearTimeout(timer);
+  letGo();
   if (votes) next();
 }
 
@@ -189,15 +212,13 @@ const go = addressed(askFor);
 function answer(label) {
   const face = queue[0];
   if (!face || picture.seen !== face) {
-    spokenOf = null;
-    say(part("last"), face ? "That answer was not counted: the picture was not there yet." : "That answer was not counted: no face is shown.");
+    tell(face ? "That answer was not counted: the picture was not there yet." : "That answer was not counted: no face is shown.");
     return;
   }
   queue.shift();
   done.add(face);
-  spokenOf = face;
   showUndo();
-  say(part("last"), `You said: ${WORDS[label]}.`);
+  tell(`You said: ${WORDS[label]}.`, face);
   votes.add({ event_id: face.event_id, face_index: face.face_index, label });
   next();
 }
@@ -206,9 +227,28 @@ function skip() {
   const face = queue.shift();
   if (!face) return;
   leaveOut(face);
-  spokenOf = null;
-  say(part("last"), "Skipped.");
+  tell("Skipped.");
   next();
+}
+
+const TOO_SOON = " A press so soon after a face comes is not counted.";
+
+/** From now on a face is to be looked at, before a pointer acts on it. */
+function settle() {
+  clearTimeout(settling);
+  part("choices").dataset.settling = "";
+  settling = setTimeout(() => delete part("choices").dataset.settling, SETTLE_MS);
+}
+
+/** Have a button act once for each gesture: what a double click or a double tap presses the second time is another face. */
+function onPress(button, act) {
+  button.addEventListener("click", ({ detail: times }) => {
+    const byPointer = times > 0; // keys are pressed one by one
+    if (times > 1 || (byPointer && "settling" in part("choices").dataset)) {
+      if (!hasty) say(part("last"), `${part("last").textContent}${TOO_SOON}`.trim());
+      hasty = true;
+    } else act();
+  });
 }
 
 function showUndo() {
@@ -221,8 +261,7 @@ function undo() {
   done.remove(face);
   showUndo();
   queue.unshift(face);
-  spokenOf = null;
-  say(part("last"), "Taken back. Here is the face again.");
+  tell("Taken back. Here is the face again.");
   votes.add({ event_id: face.event_id, face_index: face.face_index, label: null });
   countOff();
   showFace();
@@ -232,16 +271,15 @@ const on = {
   taken(vote, { guess, others }) {
     // Only what was answered last is told; a vote that waited for long says nothing now.
     if (spokenOf && same(spokenOf, vote)) {
-      say(part("last"), `You said: ${WORDS[vote.label]}. The model: ${guess.words.headline.toLowerCase()}, ${certainty(guess.words)}.`);
+      say(part("last"), `You said: ${WORDS[vote.label]}. The model: ${guess.words.headline.toLowerCase()}, ${certainty(guess.words)}.${hasty ? TOO_SOON : ""}`);
     }
     countOn(Object.values(others).reduce((sum, said) => sum + said, 0));
   },
   refused(vote, problem) {
     done.remove(vote);
     showUndo();
-    spokenOf = null;
     const gone = problem.status !== 422;
-    say(part("last"), gone ? "That face was erased meanwhile, so your answer was not kept. Go on with the next one." : `That answer was not kept. ${problem.message}`);
+    tell(gone ? "That face was erased meanwhile, so your answer was not kept. Go on with the next one." : `That answer was not kept. ${problem.message}`);
     queue = []; // where one face is gone others may be, though their pictures were fetched: ask which are left
     next();
   },
@@ -259,14 +297,18 @@ async function recount() {
     return;
   }
   counting = "asking";
+  const whose = votes;
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
   try {
-    counts = await get("progress", { since: midnight.toISOString() });
+    const found = await get("progress", { since: midnight.toISOString() });
+    if (whose !== votes) return;
+    counts = found;
     countedAt = Date.now();
     showProgress();
     troubles.tell("progress", null);
   } catch (error) {
+    if (whose !== votes) return;
     troubles.tell("progress", { status: error.status, text: error.message });
   }
   const missed = counting === "again";
@@ -282,7 +324,7 @@ function showProgress() {
     ["Faces labelled by several", counts.faces_of_several],
     [told.more ? "Faces waiting, at least" : "Faces waiting when last asked", told.waiting],
   ];
-  fill(part("progress"), rows.map(([name, value]) => [name, value.toLocaleString()]));
+  fill(part("progress"), rows.map(([name, value]) => [name, value?.toLocaleString() ?? "not counted yet"]));
 }
 
 /** Count a vote that the server kept; `others` is how many others voted on the face. */
@@ -353,10 +395,38 @@ function onKeyUp(event) {
   if (shortcut(event) === " " && event.target.closest(AT_ANSWERS)) event.preventDefault();
 }
 
+const everybodys = new Map(); // the votes of each who labelled here, so that what waits is still sent as theirs
+
+/** The votes of somebody. What becomes of them is told to nobody else. */
+function votesOf(labeller) {
+  if (!everybodys.has(labeller)) {
+    const theirs = (act) => (...about) => votes?.labeller === labeller && act(...about);
+    everybodys.set(labeller, new Votes(labeller, !loggedIn, { taken: theirs(on.taken), refused: theirs(on.refused), state: theirs(on.state) }));
+  }
+  return everybodys.get(labeller);
+}
+
+/** Ask who labels; until then nobody does. */
+function change() {
+  letGo();
+  for (const about of ["votes", "queue", "picture", "progress"]) troubles.tell(about, null);
+  part("labeller").value = votes.labeller;
+  votes = done = counts = counting = null;
+  skipped = [];
+  tell("");
+  picture.show(null);
+  fill(part("progress"), []);
+  say(part("saved"), "");
+  part("work").hidden = part("who").hidden = true;
+  part("name-form").hidden = false;
+  part("labeller").select();
+}
+
 function begin(labeller) {
   part("name-form").hidden = true;
-  part("work").hidden = false;
-  votes = new Votes(labeller, !loggedIn, on);
+  part("work").hidden = part("who").hidden = false;
+  say(part("who-name"), labeller);
+  votes = votesOf(labeller);
   done = new Answered(labeller);
   showUndo();
   votes.send(); // what an earlier visit left
@@ -368,15 +438,15 @@ for (const [key, label, word, drawing] of CHOICES) {
   const button = make("button");
   button.type = "button";
   button.append(icon(drawing), make("span", "", word), make("kbd", "shortcut", key));
-  button.addEventListener("click", () => answer(label));
+  onPress(button, () => answer(label));
   part("choices").append(button);
   part("keys").append(make("dt", "", key), make("dd", "", word));
 }
 for (const [key, what] of [["Space", "Skip this face"], ["Enter", "Press the button that has the focus"], ["Z", "Take the last answer back"], ["?", "Show this list"], ["Escape", "Close this list"]]) {
   part("keys").append(make("dt", "", key), make("dd", "", what));
 }
-part("skip").addEventListener("click", skip);
-part("undo").addEventListener("click", undo);
+onPress(part("skip"), skip);
+onPress(part("undo"), undo);
 part("help-open").addEventListener("click", () => part("help").showModal());
 part("help-close").addEventListener("click", () => part("help").close());
 filter.addEventListener("submit", (event) => {
@@ -398,10 +468,11 @@ part("name-form").addEventListener("submit", (event) => {
   name.write(said);
   begin(said);
 });
+part("who-change").addEventListener("click", change);
 addEventListener("keydown", onKey);
 addEventListener("keyup", onKeyUp);
 addEventListener("beforeunload", (event) => {
-  if (votes?.onlyHere && votes.waiting().length) event.preventDefault(); // the browser asks whether to leave
+  if ([...everybodys.values()].some((each) => each.onlyHere && each.waiting().length)) event.preventDefault(); // the browser asks whether to leave
 });
 
 askFor(new URLSearchParams(location.search));
