@@ -39,3 +39,15 @@ def test_links_between_documents_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}, which is not there"
+
+
+def test_every_row_of_a_table_stands_in_a_table() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        lines = ["", *(line.strip() for line in text.splitlines()), ""]
+        for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+            if not line.endswith(" |"):
+                continue
+            assert line.startswith("|"), f"{page.relative_to(ROOT)}: text before the row {line!r}"
+            in_table = before.startswith("|") or re.fullmatch(r"\|( :?-+:? \|)+", after)
+            assert in_table, f"{page.relative_to(ROOT)}: no table around {line!r}"
