@@ -1,12 +1,13 @@
 """The page of datasets in a real browser: choose, build, export, download, by keyboard and on a phone."""
 
+import asyncio
 import hashlib
 import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, Page, Request, Route, expect
 from sqlalchemy import delete, insert
 
 from services.web.datasets import previewing
@@ -18,6 +19,8 @@ from tests.support.labelled import START, one_more, people
 from tests.support.web import records, running_web, web_settings
 
 LONG_MS = 60_000
+LOOKS = ["Angry", "Disgusted", "Afraid", "Happy", "Sad", "Surprised", "Neutral"]
+"""As every page says it, whatever the folders of an export are called."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -149,13 +152,10 @@ async def test_copies_are_told_before_a_dataset_is_built_and_its_splits_stand_in
             await expect(detail).to_contain_text("4 copies and near copies were left out.")
             assert await detail.locator(".cautions").all_text_contents() == told
             assert await detail.locator("table").all_text_contents() == splits
-            await expect(detail.locator("thead th")).to_have_text(
-                ["Split", "Faces", "Persons", "Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral"]
-            )
+            await expect(detail.locator("thead th")).to_have_text(["Split", "Faces", "Persons", *LOOKS])
             await expect(detail.locator("tbody th")).to_have_text(["Train", "Validation", "Test"])
-            await expect(detail.locator(".bars li span:first-child")).to_have_text(
-                ["Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral"]
-            )
+            await expect(detail.locator(".bars li span:first-child")).to_have_text(LOOKS)
+            await expect(page.locator("#labels label")).to_have_text(LOOKS)
             sad = [int(cell) for cell in await detail.locator("tbody td:nth-child(8)").all_text_contents()]
             assert sum(sad) == 7
 
@@ -216,3 +216,61 @@ async def test_the_list_stays_as_far_as_it_was_opened_and_loses_what_somebody_el
             await expect(items).to_have_count(128)
             await expect(page.get_by_text("set-000", exact=True)).to_be_visible()
             assert visit.complaints == []
+
+
+async def press_at_its_place(page: Page, what: Locator, count: int) -> None:
+    """With the mouse; a `count` of 2 is the second press of a double click."""
+    box = await what.bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await page.mouse.down(click_count=count)
+    await page.mouse.up(click_count=count)
+
+
+async def test_a_double_click_builds_and_exports_once_and_one_copy_is_told_as_one(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+) -> None:
+    pressed = asyncio.Event()
+    posted: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST" and not request.url.endswith("/preview"):
+            posted.append(request.url)
+
+    async def late(route: Route) -> None:
+        await pressed.wait()
+        await route.continue_()
+
+    async with records(database_settings, START.date()) as engine:
+        await people(engine, persons=6)
+        for number in range(2):
+            await one_more(engine, 9, 5000 + number, {"sad": 2}, picture=900, brighter=number)
+        async with running_web(web_settings(mqtt_settings, database_settings, data_dir=tmp_path)) as base:
+            page = await browser.new_page(viewport={"width": 1280, "height": 3000})
+            page.on("request", note)
+            await page.goto(f"{base}/datasets")
+            await expect(page.get_by_label("To, not included")).to_be_visible()
+            await expect(page.locator("#preview")).to_contain_text("1 copy or near copy would be left out.")
+            name = page.get_by_label("Name", exact=True)
+            await name.fill("once")
+            await page.route("**/api/v1/datasets?limit=50", late)  # the page stays as it is between both presses
+            build = page.get_by_role("button", name="Build the dataset")
+            await press_at_its_place(page, build, 1)
+            await expect(name).to_have_value("")
+            await expect(build).to_be_enabled()
+            await press_at_its_place(page, build, 2)
+            pressed.set()
+            detail = page.get_by_role("region", name="once", exact=True)
+            await expect(detail.locator(".dataset-head")).to_contain_text("Ready")
+            await expect(detail).to_contain_text("1 copy or near copy was left out.")
+            await expect(page.get_by_role("alert")).to_be_hidden()
+
+            export = detail.get_by_role("button", name="Export", exact=True)
+            done = detail.locator(".exports > li").filter(has_text="Ready")
+            await press_at_its_place(page, export, 1)
+            await expect(done).to_have_count(1)
+            await press_at_its_place(page, export, 2)
+            await press_at_its_place(page, export, 1)
+            await expect(done).to_have_count(2)
+            assert [url.rsplit("/", 1)[1] for url in posted] == ["datasets", "exports", "exports"]
+            await page.close()

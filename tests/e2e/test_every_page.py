@@ -188,7 +188,7 @@ class Opened:
         await expect(self.page.locator("#erasures")).to_contain_text("Erased")
         await expect(self.page.locator("#kept div").first).to_be_visible()
         await self.page.get_by_label("Device", exact=True).fill(DEVICE)
-        await self.page.get_by_label("To", exact=True).fill("2026-03-01T00:00:00")
+        await self.page.get_by_label("To, not included").fill("2026-03-01T00:00:00")
         await self.page.get_by_role("button", name="Show what would go").click()
         await expect(self.page.locator("#erase-what")).to_be_focused()
 

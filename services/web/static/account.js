@@ -1,7 +1,7 @@
 // One's own password, and the end of one's logins.
 
 import { ask } from "./api.js";
-import { complain, onSubmit } from "./forms.js";
+import { complain, onPress, onSubmit } from "./forms.js";
 
 const form = document.getElementById("password");
 if (form) {
@@ -16,7 +16,8 @@ if (form) {
   });
 }
 
-document.getElementById("everywhere")?.addEventListener("click", async () => {
+const everywhere = document.getElementById("everywhere");
+if (everywhere) onPress(everywhere, async () => {
   try {
     await ask("POST", "/api/v1/logout", { everywhere: true });
     location.assign("/login");

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { say } from "./dom.js";
+import { counted } from "./words.js";
 
 const MAX_WIDTH = 640;
 const QUALITY = 0.8;
@@ -89,7 +90,7 @@ async function start() {
     const trouble = await sendOne(byId("device").value);
     if (stream !== mine) return;
     say(byId("camera-state"), trouble || "The camera is on and its pictures are sent.");
-    say(byId("counts"), `${sent.toLocaleString()} pictures sent${refused ? `, ${refused.toLocaleString()} not taken` : ""}.`);
+    say(byId("counts"), `${counted(sent, "picture")} sent${refused ? `, ${refused.toLocaleString()} not taken` : ""}.`);
     await wait(trouble ? AFTER_TROUBLE_MS : Math.max(LEAST_MS, EVERY_MS - (performance.now() - began)));
   }
 }

@@ -2,7 +2,9 @@
 
 import { ask } from "./api.js";
 import { chip, make } from "./dom.js";
+import { onPress } from "./forms.js";
 import { inWords, number, shown } from "./summary.js";
+import { counted } from "./words.js";
 
 const WHEN = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const STATES = {
@@ -82,7 +84,7 @@ export class DatasetDetail {
     const button = make("button", className, text);
     button.type = "button";
     button.dataset.key = key;
-    button.addEventListener("click", () => this.act(onClick));
+    onPress(button, () => this.act(onClick));
     return button;
   }
 
@@ -115,7 +117,7 @@ export class DatasetDetail {
       summary.append(make("p", "", inWords(dataset.summary)), ...shown(dataset.summary, dataset.name));
       parts.push(summary);
     }
-    if (dataset.erased_items) parts.push(make("p", "note", `${number(dataset.erased_items)} of its faces were erased since. The counts above are from before.`));
+    if (dataset.erased_items) parts.push(make("p", "note", `${counted(dataset.erased_items, "of its faces was", "of its faces were")} erased since. The counts above are from before.`));
     if (dataset.note) parts.push(make("p", "prose", `Licence and consent: ${dataset.note}`));
     if (dataset.manifest_sha256) parts.push(make("p", "hash quiet", `Manifest sha256 ${dataset.manifest_sha256}`));
     return parts;

@@ -4,9 +4,10 @@ import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { formDraft } from "./drafts.js";
 import { fillDevices } from "./filter-form.js";
+import { onSubmit } from "./forms.js";
 import { fillSessions } from "./session-choice.js";
 import { inWords, number, shown } from "./summary.js";
-import { EMOTIONS, label } from "./words.js";
+import { adjective, counted, EMOTIONS } from "./words.js";
 
 const WAIT_MS = 400;
 const SHARES = ["min_agreement", "min_confidence", "max_confidence", "pseudo_min_confidence"];
@@ -14,7 +15,7 @@ const SHARES = ["min_agreement", "min_confidence", "max_confidence", "pseudo_min
 /** What is to be known of counts that are not, or cannot be, what a build gives. */
 function remarks(counts) {
   if (counts.too_many) return ["That is more than a dataset may have: choose a shorter time or one device."];
-  if (counts.certainty === "counting") return [`Looking for copies: ${number(counts.compared.done)} of ${number(counts.compared.total)} faces are compared.`];
+  if (counts.certainty === "counting") return [`Looking for copies: ${number(counts.compared.done)} of ${counted(counts.compared.total, "face is", "faces are")} compared.`];
   if (counts.certainty === "upper_bound") return ["So many are compared only when the dataset is built: copies are found then, and there may be other warnings."];
   return [];
 }
@@ -30,12 +31,11 @@ export class DatasetForm {
     this.text = document.getElementById("preview-text");
     this.preview = document.getElementById("preview");
     this.onBuilt = onBuilt;
-    this.onTrouble = onTrouble;
     for (const emotion of EMOTIONS) {
       const choice = make("label", "choice");
       const box = make("input");
       Object.assign(box, { type: "checkbox", name: "labels", value: emotion, checked: true });
-      choice.append(box, label(emotion));
+      choice.append(box, adjective(emotion));
       document.getElementById("labels").append(choice);
     }
     this.draft = formDraft("new", form);
@@ -47,10 +47,7 @@ export class DatasetForm {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.count(), WAIT_MS);
     });
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#build();
-    });
+    onSubmit(form, () => this.#build(), onTrouble);
   }
 
   #choice() {
@@ -101,22 +98,18 @@ export class DatasetForm {
     const { name, note } = this.fields;
     if (!name.value.trim()) {
       name.setAttribute("aria-invalid", "true");
-      this.onTrouble("Give the dataset a name first.");
       name.focus();
-      return;
+      throw new Error("Give the dataset a name first.");
     }
-    const button = document.getElementById("build");
-    button.disabled = true;
+    let dataset;
     try {
-      const dataset = await ask("POST", "/api/v1/datasets", { ...this.#choice(), name: name.value.trim(), note: note.value });
-      name.value = "";
-      this.draft.saved();
-      this.onTrouble("");
-      this.onBuilt(dataset);
+      dataset = await ask("POST", "/api/v1/datasets", { ...this.#choice(), name: name.value.trim(), note: note.value });
     } catch (problem) {
       this.#mark(problem);
-      this.onTrouble(problem.message);
+      throw problem;
     }
-    button.disabled = false;
+    name.value = "";
+    this.draft.saved();
+    this.onBuilt(dataset);
   }
 }

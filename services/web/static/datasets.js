@@ -4,8 +4,8 @@ import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { DatasetDetail, isAtWork, moment, state } from "./dataset-detail.js";
 import { DatasetForm } from "./dataset-form.js";
-import { number } from "./summary.js";
 import { Troubles } from "./troubles.js";
+import { counted } from "./words.js";
 
 const AT_WORK_MS = 1000;
 const AT_REST_MS = 15000;
@@ -61,7 +61,7 @@ function drawList() {
       link.href = address(one.id);
       link.dataset.dataset = one.id;
       if (one.id === chosen()) link.setAttribute("aria-current", "true");
-      link.append(make("strong", "", one.name), state(one), make("span", "quiet", one.summary ? `${number(one.summary.items)} faces` : ""), make("span", "quiet", moment(one.created_at)));
+      link.append(make("strong", "", one.name), state(one), make("span", "quiet", one.summary ? counted(one.summary.items, "face") : ""), make("span", "quiet", moment(one.created_at)));
       link.addEventListener("click", (event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();

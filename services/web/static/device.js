@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { chip, draw, fill, icon, make, say } from "./dom.js";
+import { onPress } from "./forms.js";
 import { drawProblems, pausedWords, problemsOf, stateChip, whyNoPicture } from "./health.js";
 import { Overlay } from "./overlay.js";
 import { mayChangeDevices } from "./rights.js";
@@ -71,7 +72,7 @@ export class Device {
     new IntersectionObserver(([entry]) => { this.#seen = entry.isIntersecting; }).observe(this.element);
     this.timeline = new Timeline(this.parts);
     this.parts.pause.hidden = !mayChangeDevices;
-    this.parts.pause.addEventListener("click", () => this.#askToPause());
+    onPress(this.parts.pause, () => this.#askToPause());
   }
 
   status(status) {

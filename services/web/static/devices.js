@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { chip, fill, make, say } from "./dom.js";
+import { onPress } from "./forms.js";
 import { drawProblems, heardAt, listening, pausedWords, problemsOf, signsOf, silence, stateChip } from "./health.js";
 import { again } from "./polling.js";
 import { mayChangeDevices } from "./rights.js";
@@ -46,7 +47,7 @@ class Device {
       this.#touched = false;
       this.#send(this.#chosen());
     });
-    this.parts.pause.addEventListener("click", () => this.#send({ paused: !this.#desired.paused }));
+    onPress(this.parts.pause, () => this.#send({ paused: !this.#desired.paused }));
   }
 
   status(status) {

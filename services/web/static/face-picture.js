@@ -1,6 +1,7 @@
 // Pictures of kept frames, drawn by the browser: a face cut out, or a frame with boxes over it.
 
 import { make } from "./dom.js";
+import { counted } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 0.25;
@@ -48,7 +49,7 @@ export function thumbnail(picture, region, frameSize) {
 /** A frame with a box and a number for each face; without a picture the boxes stand on plain ground. */
 export function frame(picture, frameSize, faces, onMissing) {
   const [width, height] = frameSize;
-  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Frame with ${faces.length} ${faces.length === 1 ? "face" : "faces"} marked` });
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Frame with ${counted(faces.length, "face")} marked` });
   if (picture) {
     const image = svg("image", { href: picture, width, height, preserveAspectRatio: "none" });
     image.addEventListener("error", () => {

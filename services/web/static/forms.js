@@ -49,20 +49,41 @@ export function complainAt(form, error) {
   return text;
 }
 
-/** Have `send` take the form's values; it is told of one press at a time, and what it throws is shown in the form. */
-export function onSubmit(form, send) {
-  const problem = form.querySelector(".problem");
+/** Whether a click is the second one of a double click: it was meant for what stood there before the first. */
+const isSecond = (click) => click.detail > 1;
+
+/** Have a button act once for each gesture, and not again while what it began is under way. */
+export function onPress(button, act) {
+  let atWork = false;
+  button.addEventListener("click", async (event) => {
+    if (atWork || isSecond(event)) return;
+    atWork = true;
+    try {
+      await act();
+    } finally {
+      atWork = false;
+    }
+  });
+}
+
+/** Have `send` take the form's values, once for each gesture; what it throws is told, in the form if nothing else is given. */
+export function onSubmit(form, send, tell = (text) => complain(form.querySelector(".problem"), text)) {
   const button = form.querySelector("[type=submit]");
+  button.addEventListener("click", (event) => {
+    if (isSecond(event)) event.preventDefault();
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    complain(problem, "");
+    tell("");
     clearFields(form);
+    const focused = document.activeElement === button;
     button.disabled = true;
     try {
       await send(Object.fromEntries(new FormData(form)));
     } catch (error) {
-      complain(problem, complainAt(form, error));
+      tell(complainAt(form, error));
     }
     button.disabled = false;
+    if (focused && document.activeElement === document.body) button.focus();
   });
 }

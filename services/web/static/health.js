@@ -2,7 +2,7 @@
 
 import { chip, icon, make, paragraph } from "./dom.js";
 import { mayChangeDevices } from "./rights.js";
-import { dateAndTime, duration, label, timeOfDay } from "./words.js";
+import { counted, dateAndTime, duration, label, timeOfDay } from "./words.js";
 
 const STATES = {
   // from the one that matters most; tone, icon, words
@@ -111,10 +111,10 @@ export function signsOf(values, skew) {
     signs.push({ title: `Its clock is ${duration(Math.abs(skew))} ${skew > 0 ? "ahead" : "behind"}`, cause: "Times of its detections are wrong by as much.", next_step: "At the device, run `timedatectl set-ntp true`; `emotion-edge doctor` checks the clock." });
   }
   if (values.outbox_depth > MANY_WAIT) {
-    signs.push({ title: `${values.outbox_depth.toLocaleString()} items wait to be stored`, cause: "The way to the cloud is slow or cut.", next_step: "At the device, run `emotion-edge doctor`; it checks the network and the cloud’s broker. Nothing is lost while there is space." });
+    signs.push({ title: `${counted(values.outbox_depth, "item waits", "items wait")} to be stored`, cause: "The way to the cloud is slow or cut.", next_step: "At the device, run `emotion-edge doctor`; it checks the network and the cloud’s broker. Nothing is lost while there is space." });
   }
   if (values.outbox_dropped > 0) {
-    signs.push({ title: `${values.outbox_dropped.toLocaleString()} items were given up`, cause: "The outbox was full before they could be stored.", next_step: "Mend the way to the cloud, or give the outbox more space: `EMOTION_OUTBOX__MAX_MB`." });
+    signs.push({ title: `${counted(values.outbox_dropped, "item was", "items were")} given up`, cause: "The outbox was full before they could be stored.", next_step: "Mend the way to the cloud, or give the outbox more space: `EMOTION_OUTBOX__MAX_MB`." });
   }
   if (values.latency_p95_ms > SLOW_MS) {
     signs.push({ title: "Readings come late", cause: `One in twenty takes more than ${duration(values.latency_p95_ms / 1000)}.`, next_step: "Ask the camera for a smaller picture (`EMOTION_WIDTH`, `EMOTION_HEIGHT`), or stop other programs on the device." });

@@ -2,13 +2,13 @@
 
 import { make, say } from "./dom.js";
 import { svg } from "./face-picture.js";
-import { dateAndTime } from "./words.js";
+import { counted, dateAndTime } from "./words.js";
 
 const HEIGHT = 100;
 const DRAG_PX = 5; // a hand that clicks moves less
 
 /** What the bars count, in words. */
-const counted = (count) => `${count.toLocaleString()} ${count === 1 ? "person or stretch" : "people and stretches"}`;
+const inWords = (count) => counted(count, "person or stretch", "people and stretches");
 
 export class HistoryTimeline {
   #data = null;
@@ -67,7 +67,7 @@ export class HistoryTimeline {
     say(this.parts.from, dateAndTime(data.from));
     say(this.parts.to, dateAndTime(data.to));
     const total = totals.reduce((a, b) => a + b, 0);
-    this.whole = total ? `${counted(total)} in this time; the highest bar stands for ${most.toLocaleString()}.` : "Nothing in this time.";
+    this.whole = total ? `${inWords(total)} in this time; the highest bar stands for ${most.toLocaleString()}.` : "Nothing in this time.";
     if (data.more) this.whole += " Before it there are more than can be counted at once: choose an earlier end to see them.";
     this.#choose(null);
   }
@@ -130,7 +130,7 @@ export class HistoryTimeline {
     let count = 0;
     for (let i = first; i <= last; i += 1) count += this.numbers.get(i) ?? 0;
     const [from, to] = this.#times(first, last);
-    const words = `${dateAndTime(from)} to ${dateAndTime(to)}: ${counted(count)}`;
+    const words = `${dateAndTime(from)} to ${dateAndTime(to)}: ${inWords(count)}`;
     this.element.setAttribute("aria-valuenow", chosen[1]);
     this.element.setAttribute("aria-valuetext", words);
     say(this.parts.says, words);

@@ -8,7 +8,7 @@ import { clearFields, tellFields } from "./forms.js";
 import { forServer, link, read, viewOf } from "./history-filter.js";
 import { HistoryTimeline } from "./history-timeline.js";
 import { fillSessions } from "./session-choice.js";
-import { dateAndTime, duration } from "./words.js";
+import { counted, dateAndTime, duration } from "./words.js";
 
 const PAGE = 30;
 const get = (id) => document.getElementById(id);
@@ -132,7 +132,7 @@ function episode(one) {
     [
       `${dateAndTime(one.first_at)}, for ${duration(lasted)}`,
       `Person ${one.track_id} at ${one.device}`,
-      `Read ${one.faces.toLocaleString()} ${one.faces === 1 ? "time" : "times"}, best with ${percent(one.best_confidence)}; good enough ${percent(one.ok_share)} of the time`,
+      `Read ${counted(one.faces, "time")}, best with ${percent(one.best_confidence)}; good enough ${percent(one.ok_share)} of the time`,
       one.labelled ? "Labelled" : "",
     ],
   );

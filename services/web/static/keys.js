@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { say } from "./dom.js";
-import { complain, onSubmit } from "./forms.js";
+import { complain, onPress, onSubmit } from "./forms.js";
 import { dateAndTime } from "./words.js";
 
 const DAY_MS = 86_400_000;
@@ -23,7 +23,7 @@ function entry(key) {
   say(part("facts"), `Of ${key.owner}; may ${key.scopes.join(", ")}; last used ${dateAndTime(key.last_used_at)}; made ${dateAndTime(key.created_at)}; ${end(key)}`);
   part("revoke").setAttribute("aria-describedby", `key-${key.id}`);
   part("revoke").hidden = key.revoked_at !== null;
-  part("revoke").addEventListener("click", async () => {
+  onPress(part("revoke"), async () => {
     if (!confirm(`Revoke the key “${key.name}”? Programs that use it are refused from now on.`)) return;
     try {
       await ask("DELETE", `/api/v1/tokens/${key.id}`);

@@ -14,7 +14,7 @@ import { fillSessions } from "./session-choice.js";
 import { shortcut } from "./shortcuts.js";
 import { Troubles } from "./troubles.js";
 import { same, Votes } from "./votes.js";
-import { adjective, certainty, EMOTIONS } from "./words.js";
+import { adjective, certainty, counted, EMOTIONS } from "./words.js";
 
 const DRAWINGS = { unknown: "unsure", not_a_face: "off" }; // an emotion's drawing has its name
 const CHOICES = [...EMOTIONS, "unknown", "not_a_face"].map((name, place) => [String(place + 1), name, adjective(name), DRAWINGS[name] ?? name]); // key, label, word, drawing
@@ -76,7 +76,7 @@ function worst(all) {
 const troubles = new Troubles(part("trouble"), worst);
 
 function showSaved(waiting, problem) {
-  const some = `${waiting} ${waiting === 1 ? "answer is" : "answers are"}`;
+  const some = counted(waiting, "answer is", "answers are");
   const kept = votes.onlyHere ? "in this page alone" : "kept in this browser";
   const told = waiting ? `${some} ${kept} and not yet on the server.` : "All your answers are on the server.";
   const warned = votes.onlyHere ? " This browser keeps nothing for this page: leave it only when all are on the server." : "";
@@ -356,7 +356,7 @@ async function showAgreement() {
   try {
     const found = await ask("GET", "/api/v1/labels/agreement");
     const text = found.faces
-      ? `Over ${found.faces.toLocaleString()} ${found.faces === 1 ? "face" : "faces"} with two votes or more, Fleiss’ kappa is ${share(found.fleiss_kappa)}.`
+      ? `Over ${counted(found.faces, "face")} with two votes or more, Fleiss’ kappa is ${share(found.fleiss_kappa)}.`
       : "No face has two votes yet. Agreement is counted where two people labelled the same face.";
     say(part("agreement-text"), text);
     part("agreement-scroll").hidden = found.pairs.length === 0;

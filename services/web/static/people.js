@@ -2,9 +2,9 @@
 
 import { ask } from "./api.js";
 import { say } from "./dom.js";
-import { complain, onSubmit } from "./forms.js";
+import { complain, onPress, onSubmit } from "./forms.js";
 import { oneByOne } from "./turns.js";
-import { dateAndTime } from "./words.js";
+import { counted, dateAndTime } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const list = byId("people");
@@ -25,8 +25,8 @@ function facts(person) {
     const over = Date.parse(person.password_ends_at) <= Date.now();
     parts.push("Has not chosen a password yet", over ? "the temporary one has ended: make a new one" : `the temporary one ends ${dateAndTime(person.password_ends_at)}`);
   }
-  parts.push(person.seen_at ? `last seen ${dateAndTime(person.seen_at)}, logged in ${person.logins} ${person.logins === 1 ? "time" : "times"}` : "not logged in");
-  parts.push(person.keys === 1 ? "1 key" : `${person.keys} keys`);
+  parts.push(person.seen_at ? `last seen ${dateAndTime(person.seen_at)}, logged in ${counted(person.logins, "time")}` : "not logged in");
+  parts.push(counted(person.keys, "key"));
   parts.push(`added ${dateAndTime(person.created_at)}`);
   return parts.join("; ");
 }
@@ -68,24 +68,24 @@ function entry(person) {
     part("change").disabled = chosen.value === person.role;
     say(part("said"), chosen.value === person.role ? "" : `Not changed yet. Press Change role to make ${person.name} ${chosen.text}.`);
   });
-  part("change").addEventListener("click", () => act(person, "role", async () => {
+  onPress(part("change"), () => act(person, "role", async () => {
     const { role } = await ask("PATCH", path, { role: part("role").value });
     return `Changed: ${person.name} is ${role} now.`;
   }));
-  part("reset").addEventListener("click", () => {
+  onPress(part("reset"), async () => {
     if (!confirm(`Make a new password for ${person.name}? The old one ends, and ${person.name} is logged out.`)) return;
-    act(person, "reset", async () => showOnce(await ask("POST", `${path}/reset`)));
+    await act(person, "reset", async () => showOnce(await ask("POST", `${path}/reset`)));
   });
   part("logout").disabled = person.logins === 0;
-  part("logout").addEventListener("click", () => act(person, "logout", async () => {
+  onPress(part("logout"), () => act(person, "logout", async () => {
     await ask("POST", `${path}/logout`);
     return `${person.name} is logged out everywhere.`;
   }));
   say(part("disable"), person.disabled_at ? "Enable" : "Disable");
-  part("disable").addEventListener("click", () => {
+  onPress(part("disable"), async () => {
     const disabled = !person.disabled_at;
     if (disabled && !confirm(`Disable ${person.name}? They are logged out, and their keys end to work. You can enable them again.`)) return;
-    act(person, "disable", async () => {
+    await act(person, "disable", async () => {
       await ask("PATCH", path, { disabled });
     });
   });

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
 import { fillSessions } from "./session-choice.js";
-import { dateAndTime, label } from "./words.js";
+import { counted, dateAndTime, label } from "./words.js";
 
 const LOOK_AGAIN_MS = 2000;
 const KINDS = {
@@ -29,7 +29,7 @@ function fill(list, rows) {
 async function showKept() {
   try {
     const kept = await ask("GET", "/api/v1/retention");
-    const days = (count) => (count ? `${count.toLocaleString()} ${count === 1 ? "day" : "days"}` : "for ever");
+    const days = (count) => (count ? counted(count, "day") : "for ever");
     const rows = Object.entries(KINDS).filter(([kind]) => kind in (kept.in_force?.days ?? {})).map(([kind, words]) => [words, days(kept.in_force.days[kind])]);
     rows.push(
       ["Oldest detection", dateAndTime(kept.oldest_detection, "none")],
@@ -43,7 +43,7 @@ async function showKept() {
   }
 }
 
-const total = (rows) => Object.values(rows ?? {}).reduce((sum, count) => sum + count, 0).toLocaleString();
+const total = (rows) => Object.values(rows ?? {}).reduce((sum, count) => sum + count, 0);
 const span = (from, to) => `${from ? `from ${dateAndTime(from)} ` : ""}until ${dateAndTime(to, "any time")}`;
 const scope = (item) => (item.item_id ? `Item ${item.item_id}` : `${item.device ?? "Every device"}, ${span(item.from, item.to)}`);
 
@@ -70,10 +70,10 @@ async function showErasures() {
     const found = await ask("GET", "/api/v1/erasures");
     again = found.at_work.length > 0;
     complain(byId("erasures-problem"), found.failed ? `Not finished: ${found.failed}` : "");
-    const items = found.at_work.map((job) => entry(named(job), `At work, or waits its turn: ${job.rows_removed.toLocaleString()} rows removed so far. Asked for by ${job.requested_by}.`));
+    const items = found.at_work.map((job) => entry(named(job), `At work, or waits its turn: ${counted(job.rows_removed, "row")} removed so far. Asked for by ${job.requested_by}.`));
     for (const item of found.items) {
       if (!item.finished_at) continue; // told as at work
-      const proof = `Erased ${dateAndTime(item.finished_at)}: ${total(item.rows_before)} rows before, ${total(item.rows_after)} after.`;
+      const proof = `Erased ${dateAndTime(item.finished_at)}: ${counted(total(item.rows_before), "row")} before, ${total(item.rows_after).toLocaleString()} after.`;
       items.push(entry(scope(item), proof, `Asked for by ${item.requested_by}, ${dateAndTime(item.requested_at)}.`));
     }
     list.replaceChildren(...(items.length ? items : [make("li", "quiet", "Nothing was erased yet.")]));

@@ -3,7 +3,7 @@
 import { ask, hindrance } from "./api.js";
 import { chip, icon, make, say } from "./dom.js";
 import { fieldDraft, formDraft } from "./drafts.js";
-import { onSubmit } from "./forms.js";
+import { onPress, onSubmit } from "./forms.js";
 import { fillMoment, momentOf } from "./moment-field.js";
 import { again } from "./polling.js";
 import { Saving } from "./saving.js";
@@ -11,7 +11,7 @@ import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
 import { Markers } from "./session-markers.js";
 import { shortcut } from "./shortcuts.js";
 import { Troubles } from "./troubles.js";
-import { dateAndTime, duration, EMOTIONS, looksLike, timeOfDay } from "./words.js";
+import { counted, dateAndTime, duration, EMOTIONS, looksLike, timeOfDay } from "./words.js";
 
 const REFRESH_MS = 10_000; // while it runs
 const SAVE_AFTER_MS = 1000;
@@ -105,7 +105,7 @@ function showLine() {
       const bar = make("div", "bar");
       bar.setAttribute("role", "img");
       const found = runs(one);
-      bar.setAttribute("aria-label", `${person(one, several)}: ${found.length} stretches; the table below says how long each look lasted.`);
+      bar.setAttribute("aria-label", `${person(one, several)}: ${counted(found.length, "stretch", "stretches")}; the table below says how long each look lasted.`);
       for (const run of found) {
         const piece = make("span", `run run-${run.looks}`, looksLike(run.looks));
         piece.style.left = `${(run.from / steps) * 100}%`;
@@ -132,7 +132,7 @@ function showLine() {
     }),
   );
   const span = `${dateAndTime(line.from)} to ${dateAndTime(line.to)}, in steps of ${line.step_s < 1 ? "half a second" : duration(line.step_s)}.`;
-  const left = line.people_left_out ? ` ${line.people_left_out} more were seen for shorter and are not drawn.` : "";
+  const left = line.people_left_out ? ` ${counted(line.people_left_out, "more was seen for shorter and is", "more were seen for shorter and are")} not drawn.` : "";
   say(part("line-note"), line.people.length ? `${span}${left} Where a bar is empty there was no face.` : "No face was read in this time. Check that the device was on and its clock right; readings that wait on the device come when it is connected.");
   part("later").hidden = line.complete;
   showTable(several);
@@ -374,11 +374,8 @@ async function open() {
 }
 
 part("moment").addEventListener("input", () => line && chooseStep(Number(part("moment").value)));
-part("mark").addEventListener("submit", (event) => {
-  event.preventDefault();
-  mark();
-});
-part("stop").addEventListener("click", async () => {
+onSubmit(part("mark"), mark, (text) => troubles.tell("mark", text));
+onPress(part("stop"), async () => {
   const ended = await attempt("stop", () => ask("POST", `${base}/stop`));
   if (!ended) return;
   session = { ...session, ...ended };
@@ -397,7 +394,7 @@ part("notes").addEventListener("input", () => {
 part("notes").addEventListener("blur", () => notes.now());
 addEventListener("pagehide", () => notes.leave());
 part("sure").addEventListener("change", () => (part("delete").disabled = !part("sure").checked));
-part("delete").addEventListener("click", async () => {
+onPress(part("delete"), async () => {
   if (await attempt("delete", () => ask("DELETE", base))) location.assign("/sessions");
 });
 addEventListener("keydown", (event) => {

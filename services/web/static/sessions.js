@@ -8,7 +8,7 @@ import { clearFields, complainAt } from "./forms.js";
 import { link } from "./history-filter.js";
 import { everySession } from "./session-choice.js";
 import { fillDeviceBoxes } from "./session-devices.js";
-import { dateAndTime, duration } from "./words.js";
+import { counted, dateAndTime, duration } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const draft = part("start") && formDraft("start", part("start"));
@@ -27,7 +27,7 @@ function row(session) {
   link.href = `/sessions/${session.id}`;
   const running = session.ended_at === null;
   const seconds = ((running ? Date.now() : Date.parse(session.ended_at)) - Date.parse(session.started_at)) / 1000;
-  const about = [session.condition, session.devices.join(", "), `${session.markers} ${session.markers === 1 ? "marker" : "markers"}`];
+  const about = [session.condition, session.devices.join(", "), counted(session.markers, "marker")];
   const state = make("p", "chip");
   state.dataset.tone = running ? "good" : "wait";
   state.append(icon(running ? "recording" : "good"), make("span", "", running ? `Running for ${duration(seconds)}` : `Ended after ${duration(seconds)}`));

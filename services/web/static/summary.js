@@ -1,7 +1,7 @@
 // Counts of a choice of faces: bars with numbers, splits, what was left out, and warnings.
 
 import { icon, make } from "./dom.js";
-import { EMOTIONS, label } from "./words.js";
+import { adjective, counted, EMOTIONS, label } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT_OUT = {
@@ -27,7 +27,7 @@ function bars(counts) {
     const bar = document.createElementNS(SVG, "rect");
     for (const [key, value] of Object.entries({ width: `${(100 * count) / most}%`, height: "100%", rx: 3 })) bar.setAttribute(key, value);
     picture.append(bar);
-    row.append(make("span", "", label(name)), picture, make("span", "", number(count)));
+    row.append(make("span", "", adjective(name)), picture, make("span", "", number(count)));
     list.append(row);
   }
   return list;
@@ -40,7 +40,7 @@ function splits(summary, of) {
   scroll.setAttribute("aria-label", `Splits of ${of}`);
   const table = make("table");
   const head = make("tr");
-  for (const word of ["Split", "Faces", "Persons", ...EMOTIONS.map(label)]) {
+  for (const word of ["Split", "Faces", "Persons", ...EMOTIONS.map(adjective)]) {
     const cell = make("th", "", word);
     cell.scope = "col";
     head.append(cell);
@@ -76,10 +76,9 @@ function cautions(warnings) {
 export function inWords(summary) {
   if (!summary.items) return "No face fits this choice.";
   const most = summary.certainty && summary.certainty !== "exact" ? "At most " : "";
-  const people = `${number(summary.persons)} ${summary.persons === 1 ? "person" : "persons"}`;
   const agreement = summary.agreement === null ? "" : ` Labellers agree on ${Math.round(100 * summary.agreement)}% of their votes.`;
-  const pseudo = summary.pseudo_labels ? ` ${number(summary.pseudo_labels)} of them are labelled by the model alone.` : "";
-  return `${most}${number(summary.items)} ${summary.items === 1 ? "face" : "faces"} of ${people}.${pseudo}${agreement}`;
+  const pseudo = summary.pseudo_labels ? ` ${counted(summary.pseudo_labels, "of them is", "of them are")} labelled by the model alone.` : "";
+  return `${most}${counted(summary.items, "face")} of ${counted(summary.persons, "person")}.${pseudo}${agreement}`;
 }
 
 /** Elements for all of it but the sentence; `of` says in words what it is of. */
@@ -87,7 +86,7 @@ export function shown(summary, of) {
   const parts = [bars(summary.labels), splits(summary, of)];
   const left = Object.entries(summary.left_out);
   if (left.length) parts.push(make("p", "quiet", `Left out: ${left.map(([reason, count]) => `${number(count)} ${LEFT_OUT[reason] ?? reason}`).join("; ")}.`));
-  if (summary.dropped_copies) parts.push(make("p", "quiet", `${number(summary.dropped_copies)} copies and near copies ${"certainty" in summary ? "would be" : "were"} left out.`));
+  if (summary.dropped_copies) parts.push(make("p", "quiet", `${counted(summary.dropped_copies, "copy or near copy", "copies and near copies")} ${"certainty" in summary ? "would be" : summary.dropped_copies === 1 ? "was" : "were"} left out.`));
   if (summary.warnings.length) parts.push(cautions(summary.warnings));
   return parts;
 }

@@ -1,7 +1,7 @@
 // Probabilities over the last minutes, one small chart a person; where a person is not seen, "no face".
 
 import { lineSample, make, say } from "./dom.js";
-import { adjective, EMOTIONS } from "./words.js";
+import { adjective, counted, EMOTIONS } from "./words.js";
 
 const DASHES = { angry: [], disgust: [2, 3], fear: [8, 3], happy: [], sad: [6, 3, 2, 3], surprise: [4, 4], neutral: [1, 3] };
 const KEEP_S = 180;
@@ -87,7 +87,7 @@ export class Timeline {
     }
     const more = ranked.length - recent.length;
     this.parts["no-charts"].hidden = recent.length > 0 && more === 0;
-    say(this.parts["no-charts"], more ? `${more} more ${more === 1 ? "was" : "were"} seen in this time and ${more === 1 ? "is" : "are"} not drawn.` : "No face was read in this time.");
+    say(this.parts["no-charts"], more ? `${counted(more, "more was seen in this time and is", "more were seen in this time and are")} not drawn.` : "No face was read in this time.");
     this.parts.legend.hidden = recent.length === 0;
   }
 

@@ -35,6 +35,9 @@ export function duration(seconds) {
   return `${Math.round(s / 86400)} days`;
 }
 
+/** "1 face", "2,000 faces": a number with what it counts. */
+export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString()} ${count === 1 ? one : many}`;
+
 /** "likely (about 80%)", or why it is not sure. */
 export function certainty(words) {
   if (words.certainty === null) return words.why;
