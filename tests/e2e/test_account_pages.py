@@ -1,5 +1,6 @@
 """Logging in, people, keys, the audit log and privacy in a real browser, on a phone's width and by keyboard."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -7,12 +8,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
+from sqlalchemy import func, select
 
 import services.web.trail
 from shared.db.alone import alone
 from shared.db.audit import Entry, write
 from shared.db.erasure import ERASING_LOCK
 from shared.db.retention import RetentionSettings, run_pass
+from shared.db.tables import detections
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
 from tests.support.accounts import PASSWORD, add_person, logged_in
@@ -341,7 +344,7 @@ async def test_the_list_of_erasures_is_asked_for_once_at_a_time_and_again_after_
         async with alone(engine, ERASING_LOCK):  # as long as another one is carried out
             for device in ("camera-1", "camera-2"):
                 await page.get_by_label("Device", exact=True).fill(device)
-                await page.get_by_label("To", exact=True).fill(f"{now:%Y-%m-%dT%H:%M:%S}")
+                await page.get_by_label("To, not included").fill(f"{now:%Y-%m-%dT%H:%M:%S}")
                 await press(page.get_by_role("button", name="Show what would go"))
                 await page.get_by_label("Type the word erase").fill("erase")
                 await press(page.get_by_role("button", name="Erase for good"))
@@ -367,3 +370,72 @@ async def test_the_list_of_erasures_is_asked_for_once_at_a_time_and_again_after_
         await page.clock.run_for(60_000)
         assert asked == []
         await page.close()
+
+
+async def test_who_tries_too_many_passwords_is_told_how_long_to_wait(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    async with records(database_settings, datetime.now(UTC).date()) as engine:
+        await add_person(engine, "ada", "admin")
+        async with running_web(web_settings(mqtt_settings, database_settings, login="required")) as base:
+            page = await browser.new_page()
+            await page.goto(f"{base}/login?next=/account")
+            alert, button = page.get_by_role("alert"), page.get_by_role("button", name="Log in")
+            await page.get_by_label("Name").fill("ada")
+            said: list[str] = []
+            while not said or "Too many tries" not in said[-1]:
+                assert len(said) < 12, said  # by then a minute is to be waited for, which no machine takes for a try
+                await page.get_by_label("Password").fill("not this one")
+                async with page.expect_response("**/api/v1/login"):
+                    await press(button)
+                await expect(button).to_be_enabled()
+                said.append(await alert.inner_text())
+            assert len(said) > 5, "some tries are free"
+            assert all("do not belong together" in one for one in said[:-1])
+            assert re.search(r"the next one is looked at in (\d+) s\. Wait \1 s, then try again\.$", said[-1])
+            await page.close()
+
+
+async def test_a_login_that_ended_before_an_erasure_is_told_and_it_goes_on_after_the_next_login(
+    browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+) -> None:
+    now = datetime.now(UTC)
+    seen = scenes.detection("camera-1", scenes.face(), captured_at=now - timedelta(minutes=5))
+    async with records(database_settings, now.date(), seen.captured_at.date()) as engine:
+        await add_person(engine, "ada", "admin")
+        await store(engine, [seen])
+
+        async def kept() -> int | None:
+            async with engine.connect() as connection:
+                return await connection.scalar(select(func.count()).select_from(detections))
+
+        async with running_web(web_settings(mqtt_settings, database_settings, login="required")) as base:
+            context = await browser.new_context()
+            page = await context.new_page()
+            await page.goto(f"{base}/login?next=/privacy")
+            await log_in(page, "ada", PASSWORD)
+            await page.get_by_label("Device", exact=True).fill("camera-1")
+            await page.get_by_label("To, not included").fill((now + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S"))
+            show, erase = (page.get_by_role("button", name=name) for name in ("Show what would go", "Erase for good"))
+            await press(show)
+            await expect(page.locator("#erase-what")).to_be_focused()
+            await page.get_by_label("Type the word erase").fill("erase")
+            ended = await context.request.post(f"{base}/api/v1/logout", data={})
+            assert ended.ok, await ended.text()
+            await press(erase)
+            await expect(page.locator("#erase .problem")).to_have_text("You are logged out. Log in again to go on.")
+            again = page.get_by_role("link", name="Log in again")
+            await expect(again).to_be_visible()
+            await expect(page.get_by_label("Type the word erase")).to_have_value("erase")
+            assert await kept() == 1
+            # Logged in beside this page, what was meant is still there.
+            beside = await context.new_page()
+            await beside.goto(f"{base}/login?next=/account")
+            await log_in(beside, "ada", PASSWORD)
+            await beside.wait_for_url(f"{base}/account")
+            await press(erase)
+            await expect(page.locator("#erasures")).to_contain_text("2 rows before, 0 after")
+            await expect(again).to_have_count(0)
+            await expect(page.locator("#erase")).to_be_hidden()
+            assert await kept() == 0
+            await context.close()

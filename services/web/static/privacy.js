@@ -79,6 +79,7 @@ async function showErasures() {
     list.replaceChildren(...(items.length ? items : [make("li", "quiet", "Nothing was erased yet.")]));
   } catch (error) {
     complain(byId("erasures-problem"), error.message);
+    again &&= error.status !== 401;
   }
   list.removeAttribute("aria-busy");
   if (again && lookAgain === null) lookAgain = setTimeout(showErasures, LOOK_AGAIN_MS);
