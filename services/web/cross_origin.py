@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 UNDER: Final = "/api/v1/"
 _METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE")
-_SENT: Final = ("Authorization", "Content-Type", "If-None-Match", "X-Camera", "X-Request-ID")
+_SENT: Final = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Camera", "X-Request-ID")
 _READ: Final = ("Content-Disposition", "ETag", "Retry-After")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.web.queries import number
-from services.web.session_schemas import Marker, StudySession
+from services.web.session_schemas import ListedSession, Marker
 from shared.emotions import EMOTIONS
 from shared.messages import rfc3339
 
@@ -43,7 +43,7 @@ def _text(value: str) -> str:
     return f"'{value}" if value.startswith(_FORMULA) else value
 
 
-def _seconds(session: StudySession, moment: datetime) -> str:
+def _seconds(session: ListedSession, moment: datetime) -> str:
     return f"{(moment - session.started_at).total_seconds():.6f}"
 
 
@@ -54,7 +54,7 @@ def lines(rows: Iterable[Sequence[object]]) -> bytes:
     return text.getvalue().encode()
 
 
-def face_row(session: StudySession, row: Any) -> list[object]:
+def face_row(session: ListedSession, row: Any) -> list[object]:
     """One face of `session_queries.faces_after`, in the order of FACE_COLUMNS."""
     return [
         rfc3339(row.captured_at),
@@ -77,14 +77,14 @@ def face_row(session: StudySession, row: Any) -> list[object]:
     ]
 
 
-def study_row(session: StudySession, row: Any) -> list[object]:
+def study_row(session: ListedSession, row: Any) -> list[object]:
     """One face of one of several sessions, in the order of STUDY_COLUMNS."""
     values = face_row(session, row)
     of_session = len(_OF_SESSION)
     return [*values[-of_session:], rfc3339(session.started_at), *values[:-of_session]]
 
 
-def marker_row(session: StudySession, marker: Marker) -> list[object]:
+def marker_row(session: ListedSession, marker: Marker) -> list[object]:
     """One marker, in the order of MARKER_COLUMNS."""
     return [
         rfc3339(marker.at),
@@ -98,6 +98,6 @@ def marker_row(session: StudySession, marker: Marker) -> list[object]:
     ]
 
 
-def file_name(session: StudySession, what: str) -> str:
+def file_name(session: ListedSession, what: str) -> str:
     """As session-P07-20260301T120000Z-faces.csv."""
     return f"session-{session.participant}-{session.started_at:%Y%m%dT%H%M%SZ}-{what}.csv"

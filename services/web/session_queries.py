@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Interval,
     Row,
@@ -31,8 +32,10 @@ from sqlalchemy.types import Text
 from services.web.paging import newest_first
 from services.web.queries import number
 from services.web.session_schemas import (
+    ListedSession,
     Marker,
     Overlap,
+    SessionChoices,
     SessionPage,
     SessionQuery,
     Stretch,
@@ -45,6 +48,7 @@ from shared.db.tables import detections, faces
 from shared.emotions import EMOTIONS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_CHOICES: Final = 1000
 _MAX_OVERLAPS: Final = 20
 _MAX_PEOPLE: Final = 20
 _MAX_TIMELINE: Final = timedelta(hours=24)
@@ -60,10 +64,7 @@ _MARKERS: Final = (
     .label("markers")
 )
 _SESSIONS: Final[Select[Any]] = select(study_sessions, _MARKERS)
-
-
-def _session(row: Row[Any]) -> StudySession:
-    return StudySession.model_validate(row, from_attributes=True)
+_LISTED: Final[Select[Any]] = select(*(column for column in study_sessions.c if column.name != "notes"), _MARKERS)
 
 
 def _names(devices: Sequence[str]) -> ColumnElement[Any]:
@@ -73,7 +74,7 @@ def _names(devices: Sequence[str]) -> ColumnElement[Any]:
 async def session_page(connection: AsyncConnection, query: SessionQuery) -> SessionPage:
     """Sessions that fit a query, the one that started last first."""
     table = study_sessions.c
-    statement = _SESSIONS
+    statement = _LISTED
     if query.device is not None:
         statement = statement.where(table.devices.bool_op("@>")(_names([query.device])))
     if query.from_ is not None:
@@ -86,14 +87,34 @@ async def session_page(connection: AsyncConnection, query: SessionQuery) -> Sess
         statement = statement.where(table.condition == query.condition)
     if query.running is not None:
         statement = statement.where(table.ended_at.is_(None) if query.running else table.ended_at.is_not(None))
+    if query.search is not None:
+        searched = func.concat_ws(" ", table.participant, table.condition, func.array_to_string(table.devices, " "))
+        statement = statement.where(*(searched.icontains(word, autoescape=True) for word in query.search.split()))
     rows, cursor = await newest_first(connection, statement, table.started_at, table.id, query)
-    return SessionPage(items=[_session(row) for row in rows], next_cursor=cursor)
+    items = [ListedSession.model_validate(row, from_attributes=True) for row in rows]
+    return SessionPage(items=items, next_cursor=cursor)
 
 
-async def one_session(connection: AsyncConnection, session_id: UUID) -> StudySession | None:
-    """A session by its id."""
-    row = (await connection.execute(_SESSIONS.where(study_sessions.c.id == session_id))).one_or_none()
-    return None if row is None else _session(row)
+async def choices(connection: AsyncConnection) -> SessionChoices:
+    """The participants and conditions that there are, of too many those that were used last."""
+
+    async def of(column: Column[str]) -> list[str]:
+        last = func.max(study_sessions.c.started_at).desc()
+        statement = select(column).where(column != "").group_by(column).order_by(last, column).limit(_MAX_CHOICES)
+        return sorted(await connection.scalars(statement))
+
+    return SessionChoices(
+        participants=await of(study_sessions.c.participant), conditions=await of(study_sessions.c.condition)
+    )
+
+
+async def one_session(connection: AsyncConnection, session_id: UUID, *, to_change: bool = False) -> StudySession | None:
+    """A session by its id; one that is `to_change` stays as it is until the transaction ends."""
+    statement = _SESSIONS.where(study_sessions.c.id == session_id)
+    if to_change:
+        statement = statement.with_for_update(of=study_sessions)
+    row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else StudySession.model_validate(row, from_attributes=True)
 
 
 async def hold_session(connection: AsyncConnection, session_id: UUID) -> bool:
@@ -224,7 +245,7 @@ class Place:
 
 
 async def faces_after(
-    connection: AsyncConnection, session: StudySession, after: Place | None, end: datetime, limit: int
+    connection: AsyncConnection, session: ListedSession, after: Place | None, end: datetime, limit: int
 ) -> Sequence[Row[Any]]:
     """The next faces of a session, in order of time: all columns of `faces`, and of their detection the boot, the
     picture and the model."""

@@ -1,11 +1,13 @@
 """What the REST interface takes and gives of study sessions and their markers."""
 
+import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, computed_field, model_validator
 
 from services.web.schemas import CursorText, Limit, Moment, Span
 from shared.emotions import Emotion
@@ -39,6 +41,12 @@ def _code(value: str) -> str:
     return value
 
 
+def _something_said(value: str) -> str:
+    if not value:
+        raise ValueError("expected what was noticed; it is empty, or nothing but spaces")
+    return value
+
+
 Past = Annotated[Moment, AfterValidator(_not_ahead)]
 Pseudonym = Annotated[
     str,
@@ -68,7 +76,26 @@ SessionDevices = Annotated[
 ]
 MarkerText = Annotated[
     str,
-    Field(min_length=1, max_length=500, description="what was noticed", examples=["I was confused here"]),
+    StringConstraints(strip_whitespace=True),
+    Field(
+        max_length=500,
+        description="what was noticed; more than spaces, which are taken off both ends",
+        examples=["I was confused here"],
+        json_schema_extra={"minLength": 1, "pattern": r"\S"},
+    ),
+    AfterValidator(_something_said),
+    AfterValidator(storable_text),
+]
+
+
+SearchText = Annotated[
+    str,
+    Field(
+        max_length=200,
+        description="words, each of which stands in the participant's code, the condition or the name of a device, "
+        "whatever its case",
+        examples=["P07 video"],
+    ),
     AfterValidator(storable_text),
 ]
 
@@ -79,6 +106,7 @@ class SessionFilter(Span):
     participant: Pseudonym | None = None
     condition: Condition | None = Field(default=None, description="the whole of it, as it was written")
     running: bool | None = Field(default=None, description="true: those that go on; false: those that have ended")
+    search: SearchText | None = None
 
 
 class SessionQuery(SessionFilter):
@@ -155,11 +183,10 @@ class MarkerChange(_Asked):
         return self
 
 
-_EXAMPLE: Final[dict[str, Any]] = {
+_LISTED: Final[dict[str, Any]] = {
     "id": "6f1c1c1e-3a60-4f0e-9a3e-0d0f6f2b6c55",
     "participant": "P07",
     "condition": "video call",
-    "notes": "",
     "devices": ["camera-1"],
     "started_at": "2026-03-01T12:00:00.000000Z",
     "ended_at": "2026-03-01T12:20:00.000000Z",
@@ -167,21 +194,22 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "created_by": "ada",
     "markers": 2,
 }
+_EXAMPLE: Final = _LISTED | {"notes": "Calm at first.", "version": "5f0e3a60c1b94d27a8e60b5d1f2c7e93"}
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
 
-class StudySession(_Answer):
-    """A session. `ended_at` is null while it goes on; what was captured before that time belongs to it."""
+class ListedSession(_Answer):
+    """A session as lists have it, without its notes. `ended_at` is null while it goes on; what was captured before that
+    time belongs to it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_LISTED]})
 
     id: UUID
     participant: str
     condition: str
-    notes: str
     devices: list[str]
     started_at: Timestamp
     ended_at: Timestamp | None
@@ -190,11 +218,33 @@ class StudySession(_Answer):
     markers: int = Field(description="how many moments are marked")
 
 
+class StudySession(ListedSession):
+    """A session with its notes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    notes: str
+
+    @computed_field(description="of all that can be changed of it, its markers left out; its ETag, for If-Match")  # type: ignore[prop-decorator]  # pydantic's way
+    @property
+    def version(self) -> str:
+        times = [moment and moment.astimezone(UTC).isoformat() for moment in (self.started_at, self.ended_at)]
+        content = json.dumps([self.participant, self.condition, self.notes, self.devices, times])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
 class SessionPage(_Answer):
     """Sessions, the one that started last first. `next_cursor` is null on the last page."""
 
-    items: list[StudySession]
+    items: list[ListedSession]
     next_cursor: str | None
+
+
+class SessionChoices(_Answer):
+    """What sessions can be filtered by, each in order: of more than 1,000, those that were used last."""
+
+    participants: list[str] = Field(examples=[["P07", "P08"]])
+    conditions: list[str] = Field(examples=[["face to face", "video call"]])
 
 
 class Overlap(_Answer):

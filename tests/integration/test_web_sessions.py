@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pandas as pd
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.web.routes import sessions
@@ -147,6 +147,77 @@ async def test_sessions_are_listed_by_what_overlaps_a_time_and_over_pages(api: h
     assert (ids[overlap["id"]], overlap["devices"]) == (2, ["camera-1"])
 
 
+async def test_lists_leave_notes_out_and_sessions_are_found_by_words(api: httpx.AsyncClient) -> None:
+    notes = "A note that only its session has. " * 100
+    p07 = await made(api, notes=notes)
+    p08 = await made(api, participant="P08", condition="50% louder", devices=["camera-1", "camera-2"])
+    assert (await api.get(f"/api/v1/sessions/{p07['id']}")).json()["notes"] == notes
+
+    async def found(search: str, **more: Any) -> list[str]:
+        answer = await api.get("/api/v1/sessions", params={"search": search, **more})
+        assert answer.status_code == 200, answer.text
+        assert "notes" not in answer.text
+        return [item["participant"] for item in answer.json()["items"]]
+
+    assert sorted(await found("p0")) == ["P07", "P08"]
+    assert await found("VIDEO p07") == ["P07"]
+    assert await found("camera-2") == ["P08"]
+    assert await found("0%") == ["P08"]
+    assert await found("_") == []
+    assert await found("only") == []  # what stands in notes stays there
+    assert sorted(await found(" ")) == ["P07", "P08"]
+    assert await found("P0", condition="50% louder") == [p08["participant"]]
+    check_problem(await api.get("/api/v1/sessions", params={"search": "x" * 201}), 422, "bad-parameters")
+
+    choices = (await api.get("/api/v1/sessions/choices")).json()
+    assert choices == {"participants": ["P07", "P08"], "conditions": ["50% louder", "video call"]}
+
+
+async def test_what_was_changed_since_it_was_read_is_not_written_over(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    session = await made(api)
+    at = f"/api/v1/sessions/{session['id']}"
+    read = await api.get(at)
+    tag = read.headers["etag"]
+    assert tag == f'"{read.json()["version"]}"' == f'"{session["version"]}"'
+    # A marker is none of its own: who writes notes is not disturbed by who marks.
+    assert (await api.post(f"{at}/markers", json={"at": BEGIN.isoformat(), "text": "here"})).status_code == 201
+    # Many that read the same write at once: all but one are told, and what they wrote is not there.
+    answers = await asyncio.gather(
+        *(api.patch(at, json={"notes": f"by {number}"}, headers={"If-Match": tag}) for number in range(16))
+    )
+    done, refused, *others = sorted(answers, key=lambda answer: answer.status_code)
+    assert done.status_code == 200
+    assert {answer.status_code for answer in others} == {412}
+    problem = check_problem(refused, 412, "session-changed")
+    assert "Read the session again" in problem["next_step"]
+    now = (await api.get(at)).json()
+    assert now["notes"] == done.json()["notes"]
+    assert refused.headers["etag"] == done.headers["etag"] == f'"{now["version"]}"'
+    # So is one that comes while another is being written, and not yet seen by anybody.
+    tag = refused.headers["etag"]
+    async with asyncio.TaskGroup() as tasks, engine.connect() as other, engine.connect() as looking:
+        await other.execute(update(study_sessions).values(notes="under way"))
+        late = tasks.create_task(api.patch(at, json={"notes": "late"}, headers={"If-Match": tag}))
+
+        async def waits() -> bool:
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return late.done() or await looking.scalar(waiting) == 1
+
+        await until(waits)
+        await other.commit()
+    refused = late.result()
+    check_problem(refused, 412, "session-changed")
+    # With what is there now it is taken; as one of several, or as any, too. Weak ones never match (RFC 9110).
+    for tags, status in ((f'"x", {refused.headers["etag"]}', 200), ("*", 200), (f"W/{tag}", 412), (tag, 412)):
+        answer = await api.patch(at, json={"notes": f"by {tags}"}, headers={"If-Match": tags})
+        assert answer.status_code == status, tags
+    assert (await api.patch(at, json={"notes": "without"})).json()["notes"] == "without"
+    gone = await api.patch(f"/api/v1/sessions/{uuid4()}", json={"notes": ""}, headers={"If-Match": "*"})
+    check_problem(gone, 404, "not-found")
+
+
 async def test_markers_are_added_within_the_session_changed_and_removed(api: httpx.AsyncClient) -> None:
     session = await made(api)
     at = f"/api/v1/sessions/{session['id']}/markers"
@@ -159,7 +230,13 @@ async def test_markers_are_added_within_the_session_changed_and_removed(api: htt
     assert (
         "outside" in check_problem(await api.patch(f"{at}/{late['id']}", json=outside), 422, "bad-parameters")["detail"]
     )
-    changed = (await api.patch(f"{at}/{early['id']}", json={"text": "the beginning"})).json()
+    for blank in ("", "   ", "\t\n\u2003"):
+        for answer in (
+            await api.post(at, json={"at": BEGIN.isoformat(), "text": blank}),
+            await api.patch(f"{at}/{early['id']}", json={"text": blank}),
+        ):
+            assert "expected what was noticed" in check_problem(answer, 422, "bad-parameters")["detail"]
+    changed = (await api.patch(f"{at}/{early['id']}", json={"text": "  the beginning "})).json()
     assert changed == early | {"text": "the beginning"}
     frame = pd.read_csv(io.BytesIO((await api.get(f"{at}.csv")).content), parse_dates=["at", "created_at"])
     assert list(frame["seconds"]) == [0.0, 30.0]

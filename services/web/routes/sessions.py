@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,12 +20,14 @@ from services.web.routes.control import Nothing, json_only
 from services.web.schemas import Moment
 from services.web.session_schemas import (
     MAX_MARKERS,
+    ListedSession,
     Marker,
     MarkerChange,
     MarkerList,
     NewMarker,
     NewSession,
     SessionChange,
+    SessionChoices,
     SessionDetail,
     SessionFilter,
     SessionPage,
@@ -41,6 +43,7 @@ SESSIONS_AT_ONCE: Final = 100
 
 _READ: Final = responses(401, 403, 404, 422, 503)
 _CHANGE: Final = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
+_CHANGE_MATCHED: Final = _CHANGE | responses(412)
 _DELETE: Final = responses(401, 403, 404, 422, 503)
 _MARKERS: Final = "markers of study sessions"
 """As the audit log has them, by their ids; never their text: it may be about somebody, and stays in the log."""
@@ -52,6 +55,24 @@ MarkerId = Annotated[UUID, Path(description="a marker's id")]
 
 def _no_session(session_id: UUID) -> ApiProblem:
     return not_found(f"There is no session {session_id}.", "GET /api/v1/sessions lists them; it may have been deleted.")
+
+
+def _check_matches(if_match: str, session: StudySession) -> None:
+    """RFC 9110's strong comparison; a tag may also come without its quotes."""
+    tags = {tag.strip().strip('"') for tag in if_match.split(",")}
+    if not tags & {"*", session.version}:
+        raise ApiProblem(
+            412,
+            "session-changed",
+            "The session was changed meanwhile",
+            f"It is not the one that If-Match names: its version is {session.version}. Nothing was changed now.",
+            "Read the session again, bring both changes together, and send them with its new version.",
+            headers=_etag(session),
+        )
+
+
+def _etag(session: StudySession) -> dict[str, str]:
+    return {"ETag": f'"{session.version}"'}
 
 
 def _no_marker(marker_id: UUID) -> ApiProblem:
@@ -104,6 +125,18 @@ def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) ->
         trail.note(request, "view", "list of study sessions")
         return page
 
+    @routes.get(
+        "/choices",
+        summary="The participants and conditions of study sessions",
+        dependencies=[view],
+        responses=_READ,
+    )
+    async def choices(request: Request) -> SessionChoices:
+        async with database.reading() as connection:
+            found = await session_queries.choices(connection)
+        trail.note(request, "view", "list of study sessions")
+        return found
+
     @routes.post(
         "",
         summary="Start a study session",
@@ -111,7 +144,9 @@ def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) ->
         dependencies=[Depends(json_only)],
         responses=_CHANGE,
     )
-    async def start(request: Request, new: NewSession, identity: Annotated[Identity, research]) -> StudySession:
+    async def start(
+        request: Request, response: Response, new: NewSession, identity: Annotated[Identity, research]
+    ) -> StudySession:
         """From now, or with times of the past. Nothing is recorded by it: it names what the devices record anyway."""
         values = new.model_dump() | {"created_by": identity.name}
         values["started_at"] = new.started_at or datetime.now(UTC)
@@ -119,6 +154,7 @@ def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) ->
             await known.check(connection, *new.devices, parameter="devices")
             session = await session_queries.add_session(connection, values)
         trail.note(request, "start", "study sessions", item=str(session.id))
+        response.headers.update(_etag(session))
         return session
 
     @routes.get(
@@ -150,28 +186,50 @@ def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) ->
         return StreamingResponse(all_parts(), media_type="text/csv", headers=_download(name))
 
     @routes.get("/{session_id}", summary="One study session", dependencies=[view], responses=_READ)
-    async def session(request: Request, session_id: SessionId) -> SessionDetail:
+    async def session(request: Request, response: Response, session_id: SessionId) -> SessionDetail:
+        """Its `version` is its ETag too, for the If-Match of a change."""
         async with database.reading() as connection:
             found = await _found(connection, session_id)
             overlaps = await session_queries.overlaps(connection, found)
         trail.note(request, "view", "study sessions", item=str(session_id))
+        response.headers.update(_etag(found))
         return SessionDetail(**dict(found), overlaps=overlaps)
 
     @routes.patch(
         "/{session_id}",
         summary="Change a study session",
         dependencies=[Depends(json_only), Depends(gate.needs("research"))],
-        responses=_CHANGE,
+        responses=_CHANGE_MATCHED,
     )
-    async def change(request: Request, session_id: SessionId, wanted: SessionChange) -> StudySession:
-        """What is left out stays. Markers stay where they are, also where the session becomes shorter."""
+    async def change(
+        request: Request,
+        response: Response,
+        session_id: SessionId,
+        wanted: SessionChange,
+        if_match: Annotated[
+            str | None,
+            Header(
+                description="the session's ETag as it was read; changed meanwhile, the answer is 412 and it stays. "
+                "Without it the last writer wins",
+                examples=['"5f0e3a60c1b94d27a8e60b5d1f2c7e93"'],
+            ),
+        ] = None,
+    ) -> StudySession:
+        """What is left out stays. Markers stay where they are, also where the session becomes shorter. With If-Match
+        nothing is written over that somebody else changed meanwhile."""
         async with _in_order(), database.writing() as connection:
             if wanted.devices is not None:
                 await known.check(connection, *wanted.devices, parameter="devices")
+            if if_match is not None:
+                before = await session_queries.one_session(connection, session_id, to_change=True)
+                if before is None:
+                    raise _no_session(session_id)
+                _check_matches(if_match, before)
             changed = await session_queries.change_session(connection, session_id, wanted.values())
         if changed is None:
             raise _no_session(session_id)
         trail.note(request, "change", "study sessions", item=str(session_id))
+        response.headers.update(_etag(changed))
         return changed
 
     @routes.post(
@@ -180,13 +238,14 @@ def router(database: Database, known: KnownDevices, trail: Trail, gate: Gate) ->
         dependencies=[Depends(json_only), Depends(gate.needs("research"))],
         responses=_CHANGE,
     )
-    async def stop(request: Request, session_id: SessionId, _: Nothing) -> StudySession:
+    async def stop(request: Request, response: Response, session_id: SessionId, _: Nothing) -> StudySession:
         """By this machine's clock. One that has ended stays as it is. The cameras go on."""
         async with database.writing() as connection:
             stopped = await session_queries.stop_session(connection, session_id, datetime.now(UTC))
         if stopped is None:
             raise _no_session(session_id)
         trail.note(request, "stop", "study sessions", item=str(session_id))
+        response.headers.update(_etag(stopped))
         return stopped
 
     @routes.delete(
@@ -340,7 +399,7 @@ def _download(name: str) -> dict[str, str]:
 
 
 async def _faces(
-    database: Database, session: StudySession, to_row: Callable[[StudySession, Any], list[object]]
+    database: Database, session: ListedSession, to_row: Callable[[ListedSession, Any], list[object]]
 ) -> AsyncIterator[bytes]:
     """Its rows in parts. Each is a query of its own that goes on where the last one ended: a cursor held open while a
     slow reader reads would keep a connection from all others, and a partition from retention."""
