@@ -23,14 +23,19 @@ export const hasDrafts = () => keys(HERE).length > 0;
 /** For somebody who leaves: the next person at this browser is told nothing. */
 export const forgetDrafts = () => keys(ALL).forEach((key) => sessionStorage.removeItem(key));
 
+/** Whether what was typed before stands there now. A field that has come since says nothing against it. */
+const stands = (before, now) => (typeof before === "string" ? before === now : Object.entries(before).every(([field, value]) => now[field] === value));
+
 export class Draft {
   #key;
+  #before; // what was left here when this began, until it is put back, thrown away or found to stand here
   #offer = null;
-  #offered = "";
+  #typed = false; // since then, and not saved yet
 
   /** `read` gives what is typed in `field` as JSON has it, `write` puts it back; the offer stands before `place`. */
   constructor(field, place, read, write) {
     this.#key = HERE + field;
+    this.#before = storage((kept) => kept.getItem(this.#key));
     this.place = place;
     this.read = read;
     this.write = write;
@@ -38,37 +43,49 @@ export class Draft {
 
   /** It was typed and is not saved yet. */
   keep() {
+    this.#typed = true;
     storage((kept) => kept.setItem(this.#key, JSON.stringify(this.read())));
   }
 
-  /** What is typed now is saved; what is offered is still kept. */
+  /** The server has what was typed; what is offered is still kept. */
   saved() {
-    storage((kept) => (this.#offer ? kept.setItem(this.#key, this.#offered) : kept.removeItem(this.#key)));
+    this.#typed = false;
+    storage((kept) => (this.#before === null ? kept.removeItem(this.#key) : kept.setItem(this.#key, this.#before)));
   }
 
   /** What it was typed for is gone. */
   forget() {
     this.#offer?.remove();
     this.#offer = null;
+    this.#before = null;
     this.saved();
   }
 
-  /** Offer what was typed here before, where it is not what stands here. */
+  /** The server has this; where just that was left here, it was saved after all. */
+  stored(value) {
+    if (this.#before !== JSON.stringify(value)) return;
+    this.#before = null;
+    if (!this.#typed) this.saved();
+  }
+
+  /** Offer what was left here, where it is not what stands here. That one stands here is no proof that it is saved. */
   offer() {
-    const text = storage((kept) => kept.getItem(this.#key));
-    if (text === null || this.#offer) return;
-    if (text === JSON.stringify(this.read())) {
-      this.saved();
+    if (this.#before === null || this.#offer) return;
+    const before = JSON.parse(this.#before);
+    if (stands(before, this.read())) {
+      this.#before = null;
       return;
     }
-    const before = JSON.parse(text);
-    this.#offered = text;
     this.#offer = make("div", "note draft");
     this.#offer.setAttribute("role", "status");
     this.#offer.append(make("p", "", "You typed something here that was not saved."));
     if (typeof before === "string") this.#offer.append(make("blockquote", "prose", before));
     const choices = make("p");
-    choices.append(this.#button("Put it back", () => this.write(before)), " ", this.#button("Throw it away", () => this.saved()));
+    choices.append(
+      this.#button("Put it back", () => this.write(before)),
+      " ",
+      this.#button("Throw it away", () => (this.#typed ? this.keep() : this.saved())),
+    );
     this.#offer.append(choices);
     this.place.before(this.#offer);
   }
@@ -79,6 +96,7 @@ export class Draft {
     button.addEventListener("click", () => {
       this.#offer.remove();
       this.#offer = null;
+      this.#before = null;
       act();
     });
     return button;
