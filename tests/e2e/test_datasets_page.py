@@ -42,20 +42,24 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(preview).to_contain_text("70 faces of 10 persons. Labellers agree on 67% of their votes.")
             await expect(preview).to_contain_text("1 where two labels have the most votes")
             await expect(preview).to_contain_text("Fewer than 50 faces")
-            session = page.locator("#new [name=session]")
-            await expect(session.locator("option")).to_have_text(["No sessions yet"])
+            session = page.get_by_role("combobox", name="Session")
+            await session.press("ArrowDown")
+            await expect(page.get_by_text("No sessions yet.")).to_be_visible()
             async with engine.begin() as connection:
                 values = {"participant": "P07", "condition": "with feedback", "devices": ["elsewhere"]}
                 await connection.execute(insert(study_sessions).values(**values, started_at=START, created_by="anna"))
             await page.reload()
-            await expect(session.locator("option")).to_have_text(
+            await session.press("ArrowDown")
+            await expect(page.locator("session-choice [role=option]")).to_have_text(
                 ["Every face, in a session or not", re.compile("^P07, with feedback, begun ")]
             )
             device = page.locator("#new [name=device]")
             await expect(device.locator("option")).to_have_text(["Every device", "camera-1"])
-            await session.press("ArrowDown")
-            await expect(preview).to_contain_text("No face fits this choice.")
             await session.press("ArrowUp")
+            await session.press("Enter")
+            await expect(preview).to_contain_text("No face fits this choice.")
+            await session.fill("")
+            await session.press("Tab")
             await expect(preview).to_contain_text("70 faces of 10 persons")
             await press(page.get_by_label("Happy"), "Space")
             await expect(preview).to_contain_text("60 faces of 10 persons")

@@ -5,7 +5,7 @@ import { make, say } from "./dom.js";
 import { formDraft } from "./drafts.js";
 import { fillDevices } from "./filter-form.js";
 import { onSubmit } from "./forms.js";
-import { fillSessions } from "./session-choice.js";
+import "./session-choice.js";
 import { inWords, number, shown } from "./summary.js";
 import { adjective, counted, EMOTIONS } from "./words.js";
 
@@ -19,6 +19,9 @@ function remarks(counts) {
   if (counts.certainty === "upper_bound") return ["So many are compared only when the dataset is built: copies are found then, and there may be other warnings."];
   return [];
 }
+
+/** What somebody types in, of a field that is made of several parts. */
+const typedIn = (field) => field.typed ?? field;
 
 export class DatasetForm {
   #timer = null;
@@ -39,9 +42,9 @@ export class DatasetForm {
       document.getElementById("labels").append(choice);
     }
     this.draft = formDraft("new", form);
-    Promise.all([fillDevices(this.fields.device), fillSessions(this.fields.session)]).then(() => this.draft.offer());
+    fillDevices(this.fields.device).then(() => this.draft.offer());
     form.addEventListener("input", (event) => {
-      if (event.target !== form) event.target.removeAttribute("aria-invalid");
+      if (event.target !== form) typedIn(event.target).removeAttribute("aria-invalid");
       document.getElementById("pseudo").hidden = !this.fields.pseudo_labels.checked;
       if (event.target.name === "name" || event.target.name === "note") return;
       clearTimeout(this.#timer);
@@ -90,7 +93,7 @@ export class DatasetForm {
   #mark(problem) {
     for (const error of problem.document?.errors ?? []) {
       const field = this.fields[error.parameter.split(".").at(-1)];
-      if (field instanceof HTMLElement) field.setAttribute("aria-invalid", "true");
+      if (field instanceof HTMLElement) typedIn(field).setAttribute("aria-invalid", "true");
     }
   }
 

@@ -7,7 +7,7 @@ import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
 import { clearFields, tellFields } from "./forms.js";
 import { forServer, link, read, viewOf } from "./history-filter.js";
 import { HistoryTimeline } from "./history-timeline.js";
-import { fillSessions } from "./session-choice.js";
+import "./session-choice.js";
 import { counted, dateAndTime, duration } from "./words.js";
 
 const PAGE = 30;
@@ -169,7 +169,7 @@ form.addEventListener("submit", (event) => {
 form.addEventListener("change", (event) => {
   showTimes(form);
   // Choices act at once; what is typed waits for the button or Enter.
-  if (event.target.tagName === "SELECT" && form.elements.last.value !== "own") go(wished());
+  if (event.target.matches("select, session-choice") && form.elements.last.value !== "own") go(wished());
 });
 get("everybody").addEventListener("click", () => {
   const next = new URLSearchParams(asked);
@@ -185,5 +185,4 @@ get("zoom-out").addEventListener("click", () => {
 });
 fillDevices(form.elements.device);
 loadModels();
-fillSessions(form.elements.session);
 load();

@@ -10,7 +10,7 @@ import { forServer } from "./history-filter.js";
 import { inBrowser } from "./kept.js";
 import { LabelPicture } from "./label-picture.js";
 import { loggedOut } from "./logged-out.js";
-import { fillSessions } from "./session-choice.js";
+import "./session-choice.js";
 import { shortcut } from "./shortcuts.js";
 import { Troubles } from "./troubles.js";
 import { same, Votes } from "./votes.js";
@@ -456,7 +456,7 @@ filter.addEventListener("submit", (event) => {
 filter.addEventListener("change", (event) => {
   showTimes(filter);
   // Choices act at once; what is typed waits for the button or Enter.
-  if (event.target.tagName === "SELECT" && filter.elements.last.value !== "own") go(fromForm(filter));
+  if (event.target.matches("select, session-choice") && filter.elements.last.value !== "own") go(fromForm(filter));
 });
 part("reset").addEventListener("click", () => go(new URLSearchParams()));
 part("agreement-refresh").addEventListener("click", showAgreement);
@@ -477,7 +477,6 @@ addEventListener("beforeunload", (event) => {
 
 askFor(new URLSearchParams(location.search));
 fillDevices(filter.elements.device);
-fillSessions(filter.elements.session);
 const labeller = loggedIn || name.read();
 if (labeller) begin(labeller);
 else part("name-form").hidden = false;

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { make, say } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
-import { fillSessions } from "./session-choice.js";
+import { nameOf } from "./session-choice.js";
 import { counted, dateAndTime, label } from "./words.js";
 
 const LOOK_AGAIN_MS = 2000;
@@ -13,7 +13,6 @@ const KINDS = {
   dead_letters_days: "Refused messages are kept",
   audit_days: "The audit log is kept",
 };
-const sessions = new Map(); // names by id
 const byId = (id) => document.getElementById(id);
 
 function fill(list, rows) {
@@ -48,8 +47,8 @@ const span = (from, to) => `${from ? `from ${dateAndTime(from)} ` : ""}until ${d
 const scope = (item) => (item.item_id ? `Item ${item.item_id}` : `${item.device ?? "Every device"}, ${span(item.from, item.to)}`);
 
 /** What was asked for, as it was named. */
-function named({ device, from, to, session, item }) {
-  if (session) return `Study session ${sessions.get(session) ?? session}, with what its devices recorded`;
+async function named({ device, from, to, session, item }) {
+  if (session) return `Study session ${await nameOf(session)}, with what its devices recorded`;
   return scope({ device, from: from ?? null, to, item_id: item });
 }
 
@@ -70,7 +69,7 @@ async function showErasures() {
     const found = await ask("GET", "/api/v1/erasures");
     again = found.at_work.length > 0;
     complain(byId("erasures-problem"), found.failed ? `Not finished: ${found.failed}` : "");
-    const items = found.at_work.map((job) => entry(named(job), `At work, or waits its turn: ${counted(job.rows_removed, "row")} removed so far. Asked for by ${job.requested_by}.`));
+    const items = await Promise.all(found.at_work.map(async (job) => entry(await named(job), `At work, or waits its turn: ${counted(job.rows_removed, "row")} removed so far. Asked for by ${job.requested_by}.`)));
     for (const item of found.items) {
       if (!item.finished_at) continue; // told as at work
       const proof = `Erased ${dateAndTime(item.finished_at)}: ${counted(total(item.rows_before), "row")} before, ${total(item.rows_after).toLocaleString()} after.`;
@@ -94,11 +93,6 @@ async function nameDevices() {
   }
 }
 
-async function nameSessions() {
-  await fillSessions(byId("session"));
-  for (const { value, text } of byId("session").options) sessions.set(value, text);
-}
-
 const moment = (local) => (local ? new Date(local).toISOString() : null);
 
 showKept();
@@ -115,8 +109,7 @@ if (byId("find")) {
   for (const what of ["session", "item"]) {
     if (!given.get(what)) continue;
     choose(what);
-    if (what === "session") byId(what).append(new Option(given.get(what), given.get(what), true, true));
-    else byId(what).value = given.get(what);
+    byId(what).value = given.get(what);
   }
   byId("what").addEventListener("change", () => choose(byId("what").value));
   onSubmit(byId("find"), async ({ what, device, from, to, session, item }) => {
@@ -124,7 +117,7 @@ if (byId("find")) {
     if (what === "device") wish = { device, to: moment(to), ...(from && { from: moment(from) }) };
     else wish = what === "session" ? { session } : { item: item.trim() };
     const { rows } = await ask("GET", `/api/v1/erasures/preview?${new URLSearchParams(wish)}`);
-    say(byId("erase-what"), `To be erased: ${named(wish)}`);
+    say(byId("erase-what"), `To be erased: ${await named(wish)}`);
     fill(byId("rows"), Object.entries(rows).map(([table, count]) => [label(table), count.toLocaleString()]));
     byId("erase").hidden = false;
     byId("erase-what").focus();
@@ -141,6 +134,5 @@ if (byId("find")) {
     await showErasures();
   });
   nameDevices();
-  nameSessions();
   showErasures();
 }

@@ -6,7 +6,6 @@ import { formDraft } from "./drafts.js";
 import { fillForm, fromForm } from "./filter-form.js";
 import { clearFields, complainAt } from "./forms.js";
 import { link } from "./history-filter.js";
-import { everySession } from "./session-choice.js";
 import { fillDeviceBoxes } from "./session-devices.js";
 import { counted, dateAndTime, duration } from "./words.js";
 
@@ -88,10 +87,8 @@ part("start")?.addEventListener("submit", async (event) => {
 });
 /** Offer what there is to filter by. */
 async function showChoices() {
-  const found = await everySession();
-  const offer = (id, values) => part(id).replaceChildren(...[...new Set(values)].filter(Boolean).sort().map((value) => new Option(value, value)));
-  offer("participants", found.map(({ participant }) => participant));
-  offer("conditions", found.map(({ condition }) => condition));
+  const found = await ask("GET", "/api/v1/sessions/choices");
+  for (const [id, values] of Object.entries(found)) part(id).replaceChildren(...values.map((value) => new Option(value, value)));
 }
 
 part("filter").addEventListener("submit", (event) => {
