@@ -127,7 +127,7 @@ async def overlaps(connection: AsyncConnection, session: StudySession) -> list[O
     """Other sessions of the same time and a common device."""
     table = study_sessions.c
     statement = (
-        select(table.id, table.participant, table.devices)
+        select(table.id, table.participant, table.started_at, table.devices)
         .where(table.id != session.id, table.devices.bool_op("&&")(_names(session.devices)))
         .where(or_(table.ended_at.is_(None), table.ended_at > session.started_at))
         .order_by(table.started_at, table.id)
@@ -137,7 +137,10 @@ async def overlaps(connection: AsyncConnection, session: StudySession) -> list[O
         statement = statement.where(table.started_at < session.ended_at)
     return [
         Overlap(
-            id=row.id, participant=row.participant, devices=[name for name in row.devices if name in session.devices]
+            id=row.id,
+            participant=row.participant,
+            started_at=row.started_at,
+            devices=[name for name in row.devices if name in session.devices],
         )
         for row in await connection.execute(statement)
     ]

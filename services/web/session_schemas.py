@@ -252,6 +252,7 @@ class Overlap(_Answer):
 
     id: UUID
     participant: str
+    started_at: Timestamp
     devices: list[str] = Field(description="those in common")
 
 

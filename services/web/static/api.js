@@ -43,7 +43,7 @@ export const hindrance = (problem) => (problem.status ? problem.message : `${UNR
 export async function ask(method, path, body, more) {
   const options = { ...more, method };
   if (method !== "GET") {
-    options.headers = { "Content-Type": "application/json" };
+    options.headers = { ...more?.headers, "Content-Type": "application/json" };
     options.body = JSON.stringify(body ?? {});
   }
   let answer;

@@ -2,8 +2,8 @@
 
 import { waitAfter } from "./backoff.js";
 
-// What does not fit, or is of something that is gone, is told and not tried again.
-const NEVER_TAKEN = new Set([404, 410, 422]);
+// What does not fit, is of something that is gone, or would be written over another's, is told and not tried again.
+const NEVER_TAKEN = new Set([404, 410, 412, 422]);
 
 export class Saving {
   #known = false; // nothing is saved before it is known what the server has

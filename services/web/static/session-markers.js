@@ -1,10 +1,9 @@
 // The markers of a study session: what was noticed at which moment. A text is saved when it was changed.
 
 import { ask, hindrance } from "./api.js";
-import { make } from "./dom.js";
+import { make, say } from "./dom.js";
 import { fieldDraft } from "./drafts.js";
 import { Saving } from "./saving.js";
-import { timeOfDay } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 
@@ -18,7 +17,7 @@ export class Markers {
    * @param path of the session's markers
    * @param mayChange whether texts may be changed and markers deleted
    * @param troubles where it is told what is refused
-   * @param on called as on.chosen(moment) and on.shown(), when there are others
+   * @param on called as on.chosen(moment), and on.shown() when there are others; on.clock(moment) gives a moment in words
    */
   constructor(path, mayChange, troubles, on) {
     this.path = path;
@@ -26,6 +25,7 @@ export class Markers {
     this.troubles = troubles;
     this.on = on;
     this.offers = part("marker-offers").appendChild(make("div")); // a list has no room for them
+    addEventListener("beforeprint", () => this.#rows.forEach(({ text, paper }) => say(paper, text.value)));
     addEventListener("pagehide", () => this.#rows.forEach(({ saving }) => saving.leave()));
   }
 
@@ -71,7 +71,7 @@ export class Markers {
   }
 
   #row({ id, at, text: before }) {
-    const time = timeOfDay(at);
+    const time = this.on.clock(at);
     const item = make("li");
     const jump = this.#button(time, `Go to ${time}`, () => this.on.chosen(Date.parse(at)));
     const text = make("input");
@@ -81,6 +81,7 @@ export class Markers {
     text.readOnly = !this.mayChange;
     text.setAttribute("aria-label", `What was noticed at ${time}`);
     const draft = fieldDraft(`marker ${id}`, text, this.offers);
+    draft.stored(before);
     const send = (value, more) => ask("PATCH", `${this.path}/${id}`, { text: value }, more);
     const saving = new Saving(() => text.value, send, {
       saving: () => {},
@@ -92,9 +93,10 @@ export class Markers {
     });
     saving.has(before);
     text.addEventListener("change", () => saving.now());
-    item.append(jump, text);
+    const paper = make("span", "only-print"); // where a field would cut it off
+    item.append(jump, text, paper);
     if (this.mayChange) item.append(this.#button("Delete", `Delete the marker at ${time}`, () => this.#remove(id)));
-    return { item, text, saving, draft };
+    return { item, text, paper, saving, draft };
   }
 
   #button(text, name, press) {

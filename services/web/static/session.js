@@ -1,23 +1,25 @@
 // The review of one study session: how each person looked over time, the picture at a moment, markers, notes.
 
-import { ask, hindrance } from "./api.js";
+import { ask } from "./api.js";
 import { chip, icon, make, say } from "./dom.js";
 import { fieldDraft, formDraft } from "./drafts.js";
 import { onPress, onSubmit } from "./forms.js";
 import { fillMoment, momentOf } from "./moment-field.js";
 import { again } from "./polling.js";
-import { Saving } from "./saving.js";
+import { SessionChanges } from "./session-changes.js";
+import { sessionName } from "./session-choice.js";
 import { fillDeviceBoxes, inTheWay } from "./session-devices.js";
 import { Markers } from "./session-markers.js";
+import { SessionNotes } from "./session-notes.js";
 import { shortcut } from "./shortcuts.js";
 import { Troubles } from "./troubles.js";
 import { counted, dateAndTime, duration, EMOTIONS, looksLike, timeOfDay } from "./words.js";
 
 const REFRESH_MS = 10_000; // while it runs
-const SAVE_AFTER_MS = 1000;
 const PICTURE_AFTER_MS = 150;
 const WORD_PX = 90; // a stretch narrower than this has no room for its word
 const NO_FACE_STEPS = 1.5;
+const DAY_MS = 24 * 3600e3; // the most that is drawn at once
 const ROUNDING = 1e-6; // a step's own start may be counted a hair before it
 
 const part = (id) => document.getElementById(id);
@@ -46,24 +48,29 @@ async function attempt(what, action) {
   }
 }
 
-const markers = new Markers(`${base}/markers`, may.has("label"), troubles, {
-  chosen: (moment) => line && choose(moment),
-  shown: drawMarkers,
-});
+const changes = new SessionChanges(base);
+const notes = new SessionNotes(changes);
+const markers = new Markers(`${base}/markers`, may.has("label"), troubles, { chosen: goTo, shown: drawMarkers, clock });
 
 const fromMs = () => Date.parse(line.from);
 const stepMs = () => line.step_s * 1000;
 const stepStart = (step) => fromMs() + step * stepMs();
 const stepOf = (stretch) => Math.round((Date.parse(stretch.start) - fromMs()) / stepMs());
 const running = () => session.ended_at === null;
+const startedMs = () => Date.parse(session.started_at);
+const lengthMs = () => (running() ? Date.now() : Date.parse(session.ended_at)) - startedMs();
+
+/** A moment of this session: with its date where the time of day is not enough. */
+function clock(moment) {
+  return lengthMs() > DAY_MS ? dateAndTime(moment) : timeOfDay(moment);
+}
 
 function showSession() {
   say(part("title"), `Session of ${session.participant}`);
   document.title = `Session of ${session.participant} · Emotion at the Edge`;
   chip(part("state"), running() ? "good" : "wait", running() ? "recording" : "good", running() ? "Running" : "Ended");
   part("stop").hidden = !running() || !may.has("research");
-  const length = ((running() ? Date.now() : Date.parse(session.ended_at)) - Date.parse(session.started_at)) / 1000;
-  const facts = [["Condition", session.condition || "none given"], ["Devices", session.devices.join(", ")], ["Started", dateAndTime(session.started_at)], ["Ended", running() ? "not yet" : dateAndTime(session.ended_at)], ["Length", duration(length)], ["Started by", session.created_by]];
+  const facts = [["Condition", session.condition || "none given"], ["Devices", session.devices.join(", ")], ["Started", dateAndTime(session.started_at)], ["Ended", running() ? "not yet" : dateAndTime(session.ended_at)], ["Length", duration(lengthMs() / 1000)], ["Started by", session.created_by]];
   part("facts").replaceChildren(
     ...facts.map(([name, value]) => {
       const row = make("div");
@@ -73,7 +80,15 @@ function showSession() {
   );
   const others = session.overlaps ?? [];
   part("overlaps").hidden = !others.length;
-  say(part("overlaps"), `The same records belong to ${others.length === 1 ? "another session" : "other sessions"} too: ${others.map((other) => `${other.participant} (${other.devices.join(", ")})`).join("; ")}.`);
+  const links = others.map((other) => {
+    const link = make("a", "target", sessionName(other));
+    link.href = `/sessions/${other.id}`;
+    const item = make("li");
+    item.append(link, ` (${other.devices.join(", ")})`);
+    return item;
+  });
+  say(part("overlaps-word"), `The same records belong to ${others.length === 1 ? "another session" : "other sessions"} too:`);
+  part("overlaps-list").replaceChildren(...links);
   part("faces-csv").href = `${base}/faces.csv`;
   part("markers-csv").href = `${base}/markers.csv`;
   say(part("mark-word"), running() ? "Mark now" : "Mark this moment");
@@ -110,7 +125,7 @@ function showLine() {
         const piece = make("span", `run run-${run.looks}`, looksLike(run.looks));
         piece.style.left = `${(run.from / steps) * 100}%`;
         piece.style.width = `${((run.to - run.from) / steps) * 100}%`;
-        piece.title = `${looksLike(run.looks)}, ${timeOfDay(stepStart(run.from))}`;
+        piece.title = `${looksLike(run.looks)}, ${clock(stepStart(run.from))}`;
         piece.dataset.share = (run.to - run.from) / steps;
         bar.append(piece);
       }
@@ -135,6 +150,7 @@ function showLine() {
   const left = line.people_left_out ? ` ${counted(line.people_left_out, "more was seen for shorter and is", "more were seen for shorter and are")} not drawn.` : "";
   say(part("line-note"), line.people.length ? `${span}${left} Where a bar is empty there was no face.` : "No face was read in this time. Check that the device was on and its clock right; readings that wait on the device come when it is connected.");
   part("later").hidden = line.complete;
+  part("earlier").hidden = fromMs() <= startedMs();
   showTable(several);
   drawMarkers();
   showMoment();
@@ -183,8 +199,8 @@ let pictureNumber = 0;
 
 function showMoment() {
   const step = Number(part("moment").value);
-  say(part("moment-title"), `At ${timeOfDay(momentMs)}, ${duration((momentMs - Date.parse(session.started_at)) / 1000)} after the start`);
-  part("moment").setAttribute("aria-valuetext", timeOfDay(momentMs));
+  say(part("moment-title"), `At ${clock(momentMs)}, ${duration((momentMs - startedMs()) / 1000)} after the start`);
+  part("moment").setAttribute("aria-valuetext", clock(momentMs));
   const several = session.devices.length > 1;
   const here = [];
   for (const one of line.people) {
@@ -226,8 +242,8 @@ async function showPicture() {
     }
     const [frame] = frames;
     if (!image.src.endsWith(frame.jpeg)) image.src = frame.jpeg;
-    image.alt = `Picture of ${frame.device} at ${timeOfDay(frame.captured_at)}`;
-    say(part("picture-note"), `${frame.device}, ${timeOfDay(frame.captured_at)}`);
+    image.alt = `Picture of ${frame.device} at ${clock(frame.captured_at)}`;
+    say(part("picture-note"), `${frame.device}, ${clock(frame.captured_at)}`);
   } catch (error) {
     if (mine === pictureNumber) say(part("picture-note"), error.message);
   }
@@ -249,46 +265,62 @@ function choose(moment) {
 
 const chooseStep = (step) => choose(stepStart(step));
 
+/** Look at a moment, also one that is not drawn: then the 24 hours that hold it are. */
+async function goTo(moment) {
+  if (!line) return;
+  if (moment < fromMs() || moment > Date.parse(line.to)) {
+    const days = Math.floor((moment - startedMs()) / DAY_MS);
+    if (!(await loadFrom(days > 0 ? new Date(startedMs() + days * DAY_MS).toISOString() : null))) return;
+  }
+  choose(moment);
+}
+
+/** Draw 24 hours that begin at another time, null for the session's start; says whether they are drawn. */
+async function loadFrom(wanted) {
+  const before = begin;
+  begin = wanted;
+  following = false;
+  const drawn = await loadLine();
+  if (!drawn && begin === wanted) begin = before;
+  return drawn;
+}
+
 async function loadLine() {
   const mine = ++lineTurn;
   const query = begin ? `?from=${encodeURIComponent(begin)}` : "";
   try {
     const found = await ask("GET", `${base}/timeline${query}`);
-    if (mine !== lineTurn) return;
+    if (mine !== lineTurn) return false;
     line = found;
     troubles.tell("line", null);
   } catch (error) {
     if (mine === lineTurn) troubles.tell("line", error.message);
-    return;
+    return false;
   }
   showLine();
+  return true;
 }
 
 async function mark() {
   const text = part("mark-text").value.trim();
-  if (!text || !session || !may.has("label") || !(running() || line)) return;
+  const button = part("mark").querySelector("button");
+  if (button.disabled || !text || !session || !may.has("label") || !(running() || line)) return;
   // While it runs a marker means now, by the server's clock; afterwards the moment that is looked at.
   const moment = running() ? null : Math.min(momentMs, Date.parse(session.ended_at));
   // The server's times are finer than the browser's: the first moment, cut to milliseconds, would be before the start.
   const at = running() ? {} : { at: moment <= Date.parse(session.started_at) ? session.started_at : new Date(moment).toISOString() };
+  const pressed = document.activeElement === button;
+  button.disabled = true; // one press, one marker
   const added = await attempt("mark", () => ask("POST", `${base}/markers`, { text, ...at }));
+  button.disabled = false;
+  if (pressed) button.focus();
   if (!added) return;
   if (part("mark-text").value.trim() === text) markDraft.saved();
   await markers.load();
-  say(part("announce"), `Marked ${timeOfDay(added.at)}: ${added.text}`);
+  say(part("announce"), `Marked ${clock(added.at)}: ${added.text}`);
 }
 
 const markDraft = fieldDraft("mark", part("mark-text"), part("mark"));
-const notesDraft = fieldDraft("notes", part("notes"));
-const notesState = (text) => say(part("notes-state"), text);
-const notes = new Saving(() => part("notes").value, (text, more) => ask("PATCH", base, { notes: text }, more), {
-  saving: () => notesState("Saving"),
-  saved(whole) {
-    if (whole) notesDraft.saved();
-    notesState(whole ? "Saved" : "Not saved yet");
-  },
-  failed: (problem, again) => notesState(`Not saved. ${hindrance(problem)}${again ? " It is tried again in some seconds." : ""}`),
-});
 
 /** While it runs: which of its devices record nothing, or no pictures, and why. */
 async function showInTheWay() {
@@ -303,42 +335,59 @@ async function showInTheWay() {
 }
 
 const TIMES = ["started_at", "ended_at"];
+const NAMES = { participant: "participant’s code", condition: "condition", devices: "devices", started_at: "start", ended_at: "end" }; // of what can be corrected
 const correction = part("correct");
 const correctionDraft = correction && formDraft("correct", correction);
 
-/** What is known of the session into the form that corrects it. */
-async function showCorrection() {
+/** What is known of the session into the form that corrects it, but for what is `typed` there. */
+async function showCorrection(typed = {}) {
   const { elements } = correction;
-  for (const name of ["participant", "condition"]) elements[name].value = session[name];
-  for (const name of TIMES) fillMoment(elements[name], session[name]);
-  await fillDeviceBoxes(part("devices"), (device) => session.devices.includes(device), session.devices);
+  for (const name of ["participant", "condition"]) if (!(name in typed)) elements[name].value = session[name];
+  for (const name of TIMES) if (!(name in typed)) fillMoment(elements[name], session[name]);
+  if (!("devices" in typed)) await fillDeviceBoxes(part("devices"), (device) => session.devices.includes(device), session.devices);
 }
 
 /** What differs from what is known. */
 function corrections() {
   const given = new FormData(correction);
-  const changes = {};
-  for (const name of ["participant", "condition"]) if (given.get(name) !== session[name]) changes[name] = given.get(name);
+  const wanted = {};
+  for (const name of ["participant", "condition"]) if (given.get(name) !== session[name]) wanted[name] = given.get(name);
   const devices = given.getAll("devices");
-  if ([...devices].sort().join() !== [...session.devices].sort().join()) changes.devices = devices;
+  if ([...devices].sort().join() !== [...session.devices].sort().join()) wanted.devices = devices;
   for (const name of TIMES) {
     const moment = momentOf(correction.elements[name]) || null;
     if (moment === session[name]) continue;
     if (!moment && name === "started_at") throw new Error("Give the time at which the session started.");
-    changes[name] = moment;
+    wanted[name] = moment;
   }
-  if (changes.devices?.length === 0) throw new Error("Choose at least one device.");
-  return changes;
+  if (wanted.devices?.length === 0) throw new Error("Choose at least one device.");
+  return wanted;
+}
+
+/** Where somebody else corrected the same, theirs is shown, and what is typed stands beside it until it is saved again. */
+async function correct(wanted) {
+  try {
+    await changes.change(wanted);
+  } catch (problem) {
+    if (!problem.now) throw problem;
+    const theirs = Object.keys(wanted).filter((name) => JSON.stringify(problem.now[name]) !== JSON.stringify(session[name])).map((name) => NAMES[name]);
+    session = { ...session, ...problem.now };
+    changes.shows(session, Object.keys(NAMES));
+    showSession();
+    await showCorrection(wanted);
+    throw new Error(`Not saved: somebody else corrected this meanwhile (${theirs.join(", ")}). The head of this page has theirs, this form still has yours. Save again to write yours over it.`);
+  }
 }
 
 if (correction) {
   onSubmit(correction, async () => {
     say(part("corrected"), "");
-    const changes = corrections();
-    if (Object.keys(changes).length) {
-      await ask("PATCH", base, changes);
+    const wanted = corrections();
+    if (Object.keys(wanted).length) {
+      await correct(wanted);
       correctionDraft.saved();
       session = await ask("GET", base);
+      changes.shows(session, Object.keys(NAMES));
       showSession();
       await Promise.all([showCorrection(), loadLine(), showInTheWay()]);
       say(part("corrected"), "Saved.");
@@ -358,12 +407,10 @@ async function open() {
     troubles.tell("session", gone ? "It may have been deleted, or the address may be mistyped. The link above leads to all study sessions." : error.message);
     return;
   }
-  part("notes").value = session.notes;
-  notes.has(session.notes);
-  part("notes").readOnly = !may.has("research");
+  changes.shows(session);
+  notes.show(session.notes, may.has("research"));
   part("remove").hidden = !may.has("research");
   part("mark").hidden = !may.has("label");
-  if (may.has("research")) notesDraft.offer();
   if (may.has("label")) markDraft.offer();
   showSession();
   await Promise.all([loadLine(), markers.load(), showInTheWay()]);
@@ -378,21 +425,15 @@ onSubmit(part("mark"), mark, (text) => troubles.tell("mark", text));
 onPress(part("stop"), async () => {
   const ended = await attempt("stop", () => ask("POST", `${base}/stop`));
   if (!ended) return;
-  session = { ...session, ...ended };
+  // What else somebody changed of it is left to the corrections: what is typed there was made from what is shown.
+  session = { ...session, ended_at: ended.ended_at };
+  changes.shows(ended, ["ended_at"]);
   showSession();
-  await Promise.all([loadLine(), showInTheWay(), ...(correction ? [showCorrection()] : [])]);
+  if (correction) fillMoment(correction.elements.ended_at, session.ended_at);
+  await Promise.all([loadLine(), showInTheWay()]);
 });
-part("later").addEventListener("click", () => {
-  begin = line.to;
-  following = false;
-  loadLine();
-});
-part("notes").addEventListener("input", () => {
-  notesState("Not saved yet");
-  notes.soon(SAVE_AFTER_MS);
-});
-part("notes").addEventListener("blur", () => notes.now());
-addEventListener("pagehide", () => notes.leave());
+part("later").addEventListener("click", () => loadFrom(line.to));
+part("earlier").addEventListener("click", () => loadFrom(fromMs() - DAY_MS > startedMs() ? new Date(fromMs() - DAY_MS).toISOString() : null));
 part("sure").addEventListener("change", () => (part("delete").disabled = !part("sure").checked));
 onPress(part("delete"), async () => {
   if (await attempt("delete", () => ask("DELETE", base))) location.assign("/sessions");
