@@ -2,7 +2,7 @@
 
 import { addressed } from "./address.js";
 import { ask } from "./api.js";
-import { make, say } from "./dom.js";
+import { make } from "./dom.js";
 import { complain, onSubmit } from "./forms.js";
 import { dateAndTime, momentInZone } from "./words.js";
 

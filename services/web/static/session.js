@@ -301,19 +301,18 @@ async function loadLine() {
   return true;
 }
 
+let marking = false;
+
 async function mark() {
   const text = part("mark-text").value.trim();
-  const button = part("mark").querySelector("button");
-  if (button.disabled || !text || !session || !may.has("label") || !(running() || line)) return;
+  if (marking || !text || !session || !may.has("label") || !(running() || line)) return;
   // While it runs a marker means now, by the server's clock; afterwards the moment that is looked at.
   const moment = running() ? null : Math.min(momentMs, Date.parse(session.ended_at));
   // The server's times are finer than the browser's: the first moment, cut to milliseconds, would be before the start.
   const at = running() ? {} : { at: moment <= Date.parse(session.started_at) ? session.started_at : new Date(moment).toISOString() };
-  const pressed = document.activeElement === button;
-  button.disabled = true; // one press, one marker
+  marking = true; // one press, one marker, by the key as well
   const added = await attempt("mark", () => ask("POST", `${base}/markers`, { text, ...at }));
-  button.disabled = false;
-  if (pressed) button.focus();
+  marking = false;
   if (!added) return;
   if (part("mark-text").value.trim() === text) markDraft.saved();
   await markers.load();
