@@ -120,7 +120,7 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
                 await expect(page.locator("#keys")).to_contain_text("revoked")
                 assert (await program.get("/api/v1/devices")).status_code == 401
             await page.goto(f"{base}/audit")
-            await expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+            await expect(page.get_by_role("heading", name="This page is not for your role")).to_be_visible()
             await page.get_by_role("button", name="Menu").click()
             await page.get_by_role("button", name="Log out", exact=True).click()
             await expect(page).to_have_url(f"{base}/login")

@@ -76,7 +76,7 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await expect(name).to_be_focused()
             await name.fill("no happy faces")
             await press(name)
-            await expect(page.get_by_role("alert")).to_contain_text("expected small letters")
+            await expect(page.locator(".field-problem")).to_contain_text("Expected small letters")
             await name.fill("no-happy-faces")
             await page.get_by_label("Licence and consent").fill("Only in this lab.")
             await press(name)

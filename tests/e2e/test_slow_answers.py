@@ -22,8 +22,6 @@ from tests.support.browser import Device, Held, page_of, press
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
-NOW = datetime.now(UTC)
-BEGIN = NOW - timedelta(minutes=2)
 TIMELINE = r"/timeline$"
 REFRESH_MS = 10_000
 LIST_MS = 15_000
@@ -33,8 +31,9 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture
 async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    async with records(database_settings, BEGIN.date(), NOW.date()) as engine:
-        await kept_minute(engine, BEGIN)
+    begin = datetime.now(UTC) - timedelta(minutes=2)
+    async with records(database_settings, begin.date(), datetime.now(UTC).date()) as engine:
+        await kept_minute(engine, begin)
         yield engine
 
 
@@ -101,7 +100,12 @@ async def test_the_text_of_a_marker_is_saved_one_after_the_other_and_the_newest_
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:
     session = await begun(engine, timedelta(minutes=5))
-    marker = {"session_id": session, "at": BEGIN, "text": "I was lost", "created_by": "ada"}
+    marker = {
+        "session_id": session,
+        "at": datetime.now(UTC) - timedelta(minutes=2),
+        "text": "I was lost",
+        "created_by": "ada",
+    }
     async with engine.begin() as connection:
         await connection.execute(insert(session_markers).values(marker))
     async with running_web(settings) as base, page_of(browser, base, f"/sessions/{session}") as (page, visit):

@@ -68,7 +68,8 @@ function entry(person) {
     part("change").disabled = chosen.value === person.role;
     say(part("said"), chosen.value === person.role ? "" : `Not changed yet. Press Change role to make ${person.name} ${chosen.text}.`);
   });
-  onPress(part("change"), () => act(person, "role", async () => {
+  // Also while the one before is under way: the newest choice stays, and the same one twice does no harm.
+  part("change").addEventListener("click", () => act(person, "role", async () => {
     const { role } = await ask("PATCH", path, { role: part("role").value });
     return `Changed: ${person.name} is ${role} now.`;
   }));
