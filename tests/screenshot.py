@@ -23,6 +23,8 @@ from tests.conftest import ROOT
 from tests.e2e.test_demo import CHROMIUM, CHROMIUM_FLAGS
 
 SIZE: Final = (1280, 1100)
+STREAMING = ("live", "devices")
+"""Pages whose network never rests."""
 PHONE: Final = (360, 780)
 PICTURES: Final = (
     "live",
@@ -90,7 +92,7 @@ def take_all(folder: Path, models: Path) -> None:
                     page.set_viewport_size({"width": width, "height": height})
                     page.goto(page_url + addresses.get(of_page, f"/{of_page}"))
                     _dress(page, kind if kind in ("dark", "soft") else "calm")
-                    if of_page != "live":  # whose stream goes on for ever
+                    if of_page not in STREAMING:
                         page.wait_for_load_state("networkidle")
                     _go_on(page, of_page)
                     loaded = "[...document.images].every(image => image.complete)"
@@ -110,6 +112,8 @@ def _go_on(page: Page, name: str) -> None:
     """To where the page shows most."""
     if name == "live":
         page.locator(".faces > li").nth(1).wait_for()
+    if name == "devices":
+        page.get_by_text("Online", exact=True).first.wait_for()
     if name == "session":
         page.locator("#moment").press("End")
         page.locator("#moment").press("ArrowLeft")

@@ -241,7 +241,7 @@ function settle() {
 }
 
 /** Have a button act once for each gesture: what a double click or a double tap presses the second time is another face. */
-function onPress(button, act) {
+function onFacePress(button, act) {
   button.addEventListener("click", ({ detail: times }) => {
     const byPointer = times > 0; // keys are pressed one by one
     if (times > 1 || (byPointer && "settling" in part("choices").dataset)) {
@@ -438,15 +438,15 @@ for (const [key, label, word, drawing] of CHOICES) {
   const button = make("button");
   button.type = "button";
   button.append(icon(drawing), make("span", "", word), make("kbd", "shortcut", key));
-  onPress(button, () => answer(label));
+  onFacePress(button, () => answer(label));
   part("choices").append(button);
   part("keys").append(make("dt", "", key), make("dd", "", word));
 }
 for (const [key, what] of [["Space", "Skip this face"], ["Enter", "Press the button that has the focus"], ["Z", "Take the last answer back"], ["?", "Show this list"], ["Escape", "Close this list"]]) {
   part("keys").append(make("dt", "", key), make("dd", "", what));
 }
-onPress(part("skip"), skip);
-onPress(part("undo"), undo);
+onFacePress(part("skip"), skip);
+onFacePress(part("undo"), undo);
 part("help-open").addEventListener("click", () => part("help").showModal());
 part("help-close").addEventListener("click", () => part("help").close());
 filter.addEventListener("submit", (event) => {
