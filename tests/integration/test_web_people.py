@@ -56,7 +56,7 @@ async def test_a_person_from_the_first_password_to_the_last_day(base: str, engin
         check_problem(await berta.get("/api/v1/users"), 403, "not-allowed")
         page = await berta.get("/people")
         assert page.status_code == 403
-        assert "Not allowed" in page.text
+        assert "This page is not for your role" in page.text
         path = f"/api/v1/users/{person['id']}"
         assert (await ada.patch(path, json={"role": "researcher"})).json()["role"] == "researcher"
         assert (await berta.get("/api/v1/me")).json()["rights"] == ["view", "label", "research"]
