@@ -335,6 +335,7 @@ async def test_what_can_never_fit_is_answered_at_once_and_for_good(
     monkeypatch.setattr(search, "ROWS", 2)
     monkeypatch.setattr(search, "COUNTED", 2)
     never: list[dict[str, str]] = [
+        {"session": str(session), "device": "camera-2"},
         {"episode": episode, "device": "camera-2"},
         {"session": str(session), "to": at(-3600).isoformat()},
         {"session": str(session), "from": at(86_000).isoformat()},

@@ -259,7 +259,7 @@ async def test_a_database_without_tables_is_told_with_the_command_that_makes_the
     mqtt_settings: MqttSettings, database_settings: DatabaseSettings
 ) -> None:
     async with (
-        running_web(web_settings(mqtt_settings, database_settings)) as base,
+        running_web(web_settings(mqtt_settings, database_settings), ready=False) as base,
         httpx.AsyncClient(base_url=base) as api,
     ):
         document = check_problem(await api.get("/api/v1/detections"), 503, "database-unavailable")
