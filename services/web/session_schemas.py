@@ -225,7 +225,7 @@ class StudySession(ListedSession):
 
     notes: str
 
-    @computed_field(description="of all that can be changed of it, its markers left out; its ETag, for If-Match")  # type: ignore[prop-decorator]  # pydantic's way
+    @computed_field(description="of all that can be changed of it, its markers left out; its ETag, for If-Match")  # type: ignore[prop-decorator]  # mypy knows no decorated property; pydantic documents this
     @property
     def version(self) -> str:
         times = [moment and moment.astimezone(UTC).isoformat() for moment in (self.started_at, self.ended_at)]

@@ -17,7 +17,7 @@ from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
 from tests.support.browser import Device
-from tests.support.web import check_problem, ingested, records, running_web, web_settings
+from tests.support.web import check_problem, ingested, records
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ASKED = (
@@ -36,17 +36,6 @@ ASKED = (
 async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
     async with records(database_settings, NOON.date()) as engine:
         yield engine
-
-
-@pytest.fixture
-async def api(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with (
-        running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base) as client,
-    ):
-        yield client
 
 
 async def asked(api: httpx.AsyncClient, path: str, device: str) -> httpx.Response:

@@ -16,6 +16,7 @@ from shared.messages import Desired, Live, Problem, Status, decode, encode_ack
 from shared.mqtt import MqttLink
 from shared.settings import MqttSettings
 from tests.support import scenes
+from tests.support.patience import WAIT_S
 
 CHROMIUM = shutil.which("chromium", path="/usr/bin")
 FLAGS = [
@@ -45,7 +46,7 @@ async def chromium(*flags: str) -> AsyncIterator[Browser]:
 async def press(what: Locator, key: Literal["Enter", "Space"] = "Enter") -> None:
     """Press a key on something once it takes keys: unlike a click, Playwright's `press` doesn't wait for that."""
     await expect(what).to_be_enabled()
-    await what.press(key)
+    await what.press(key, timeout=WAIT_S * 1000)
 
 
 async def stop_clock(page: Page) -> None:

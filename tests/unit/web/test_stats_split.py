@@ -10,7 +10,7 @@ from services.web.stats_queries import split
 from shared.db.hourly import hour_of
 
 HOUR = timedelta(hours=1)
-MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - as st wants
+MOMENTS = st.timedeltas(timedelta(0), timedelta(days=84_000)).map(datetime(1970, 1, 1, tzinfo=UTC).__add__)
 LENGTHS = st.one_of(st.timedeltas(timedelta(microseconds=1), timedelta(hours=3)), st.integers(1, 9).map(HOUR.__mul__))
 
 
