@@ -131,6 +131,8 @@ def _name(item: Any) -> str:
 def _reason(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return "no such parameter"
+    if item["type"] == "uuid_parsing":
+        return "expected an id such as 0195532e-8b70-7c3e-9d0a-2f6b7a1c4d5e"
     if item["type"] == "literal_error":
         return f"expected one of {item['ctx']['expected']}"
     if item["type"] == "json_invalid":

@@ -264,6 +264,8 @@ async def test_a_database_without_tables_is_told_with_the_command_that_makes_the
     ):
         document = check_problem(await api.get("/api/v1/detections"), 503, "database-unavailable")
         assert "emotion-edge migrate" in document["next_step"]
+        ready = await api.get("/readyz")
+        assert (ready.status_code, "no tables of this project yet" in ready.text) == (503, True)
 
 
 async def test_a_database_that_is_down_is_told_and_the_live_page_goes_on(mqtt_settings: MqttSettings) -> None:
