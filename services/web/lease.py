@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,9 @@ from shared.mqtt import NotConnected
 _TICK_S: Final = 1.0
 SETTLE_S: Final = 1.0
 """Seconds after connecting in which retained wishes arrive; writing earlier could overwrite one unread."""
+
+_BACK_WITHIN_S: Final = 3.0
+"""Seconds for which previews outlive the last who looked."""
 
 _ECHO_WITHIN_S: Final = 20.0
 """Seconds in which the broker sends back to us what we sent; what it drops in silence is no longer waited for then."""
@@ -173,8 +177,13 @@ class WatchLease:
         while True:
             if not self._hub.watched() and not self._hub.viewers:
                 self._hub.watchers_came.clear()
-                self._hub.drop_pictures(0.0)
-                await self._hub.watchers_came.wait()
+                # A page that asks for something else, or is loaded again, is away for a moment.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_BACK_WITHIN_S):
+                        await self._hub.watchers_came.wait()
+                if not self._hub.watchers_came.is_set():
+                    self._hub.drop_pictures(0.0)
+                    await self._hub.watchers_came.wait()
             self._hub.drop_pictures(2 * self._lease.total_seconds())
             if self._ready_at is not None and loop.time() >= self._ready_at:
                 await self._renew()

@@ -23,6 +23,7 @@ from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
 TIMELINE = r"/timeline$"
+DEVICES = r"/api/v1/devices$"
 REFRESH_MS = 10_000
 LIST_MS = 15_000
 
@@ -192,6 +193,95 @@ async def test_roles_are_given_one_after_the_other_and_the_newest_stays(
         assert visit.complaints == []
 
 
+async def test_a_form_is_not_sent_before_its_page_takes_it(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with running_web(settings) as base, page_of(browser, base, "/devices") as (page, visit):
+        script = await Held(page, "GET", "/static/sessions.js").begin()
+        await page.goto(f"{base}/sessions", wait_until="commit")
+        await script.came.wait()
+        code, start = page.get_by_label("Participant’s code"), page.get_by_role("button", name="Start now")
+        await code.fill("P07")
+        await expect(start).to_be_disabled()
+        await code.press("Enter")
+        assert visit.complaints == []
+        await script.let_through()
+        await expect(page.get_by_role("checkbox", name="camera-1")).to_be_checked()
+        await press(start)
+        await expect(page.locator("#title")).to_have_text("Session of P07")
+        assert visit.complaints == []
+
+
+async def test_a_session_is_not_corrected_before_it_is_shown_nor_are_devices_that_could_not_be_listed(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(minutes=5))
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, _):
+        slow = await Held(page, "GET", DEVICES).begin()
+        await page.goto(f"{base}/sessions/{session}")
+        save, form = page.get_by_role("button", name="Save the corrections"), page.locator("#correct")
+        await slow.came.wait()
+        await expect(save).to_be_disabled()
+        await slow.let_through()
+        await expect(save).to_be_enabled()
+        await expect(form.get_by_role("checkbox", name="camera-1")).to_be_checked()
+        await page.unroute_all()
+        await page.route(re.compile(DEVICES), lambda route: route.abort())
+        await page.reload()
+        await expect(form).to_contain_text("The web service is not reached")
+        await form.get_by_label("Condition").fill("alone")
+        await press(save)
+        await expect(page.locator("#facts")).to_contain_text("alone")
+    async with engine.connect() as connection:
+        row = (await connection.execute(select(study_sessions))).one()
+    assert (row.condition, row.devices) == ("alone", ["camera-1"])
+
+
+async def test_nothing_is_wished_of_a_device_before_it_is_known_what_is_wished_already(
+    browser: Browser, settings: WebSettings, mqtt_settings: MqttSettings, engine: AsyncEngine
+) -> None:
+    async with (
+        running_web(settings) as base,
+        Device(mqtt_settings).playing(),
+        httpx.AsyncClient(base_url=base) as api,
+        page_of(browser, base, "/sessions") as (page, visit),
+    ):
+        await settled(api)
+        wished = {"mode": "on", "every_s": 5}
+        answer = await api.patch("/api/v1/devices/camera-1/desired", json={"sampling": wished})
+        assert answer.is_success, answer.text
+        slow = await Held(page, "GET", DEVICES).begin()
+        await page.goto(f"{base}/devices")
+        await slow.came.wait()
+        send, pictures = page.get_by_role("button", name="Send to the device"), page.get_by_label("Keep pictures")
+        await expect(page.get_by_role("article", name="camera-1")).to_be_visible()
+        for control in (send, pictures, page.get_by_role("button", name="Pause camera")):
+            await expect(control).to_be_disabled()
+        await slow.let_through()
+        await expect(pictures).to_have_value("on")
+        await press(send)
+        await expect(page.get_by_text("Told. The table below")).to_be_visible()
+        (known,) = (await api.get("/api/v1/devices")).json()["items"]
+        assert known["desired"]["sampling"] == wished
+        assert visit.complaints == []
+
+
+async def test_a_dataset_is_chosen_though_the_formats_of_exports_are_not_told_yet(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    async with running_web(settings) as base, page_of(browser, base, "/sessions") as (page, visit):
+        slow = await Held(page, "GET", "/api/v1/export-formats$").begin()
+        await page.goto(f"{base}/datasets")
+        await slow.came.wait()
+        name = page.locator("#new").get_by_label("Name")
+        await name.fill("lab")
+        await expect(page.locator("#preview-text")).to_contain_text("No face fits this choice")
+        await slow.let_through()
+        await expect(page.locator("#none")).to_be_visible()
+        await expect(name).to_have_value("lab")
+        assert visit.complaints == []
+
+
 async def test_an_older_timeline_does_not_replace_the_one_that_was_asked_for_since(
     browser: Browser, settings: WebSettings, engine: AsyncEngine
 ) -> None:
@@ -227,7 +317,7 @@ async def test_the_moment_that_is_looked_at_stays_while_the_session_grows(
         await page.clock.install()
         await page.goto(f"{base}/sessions/{session}")
         slider, title = page.get_by_label("Moment."), page.locator("#moment-title")
-        await expect(title).to_contain_text("At ")
+        await expect(title).to_contain_text("after the start")
         last = await title.inner_text()
         await slider.press("ArrowLeft")
         await slider.press("ArrowLeft")

@@ -95,7 +95,9 @@ async function refresh() {
   let busy = false;
   try {
     const [found, isMore] = await opened();
+    const formats = detail ? null : await ask("GET", "/api/v1/export-formats");
     if (mine !== turn) return;
+    detail ??= new DatasetDetail(element, formats.items, act, (id) => (id === null ? go(null) : refresh()));
     datasets = found;
     more.hidden = !isMore;
     const id = chosen();
@@ -131,9 +133,5 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
 });
 
-act(async () => {
-  const formats = await ask("GET", "/api/v1/export-formats");
-  detail = new DatasetDetail(element, formats.items, act, (id) => (id === null ? go(null) : refresh()));
-  if (form) new DatasetForm(form, (dataset) => go(dataset.id), (text) => troubles.tell("new", text)).count();
-  await refresh();
-});
+if (form) new DatasetForm(form, (dataset) => go(dataset.id), (text) => troubles.tell("new", text)).count();
+refresh();

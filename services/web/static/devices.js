@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { chip, fill, make, say } from "./dom.js";
-import { onPress } from "./forms.js";
+import { onPress, takeSubmit } from "./forms.js";
 import { drawProblems, heardAt, listening, pausedWords, problemsOf, signsOf, silence, stateChip } from "./health.js";
 import { again } from "./polling.js";
 import { mayChangeDevices } from "./rights.js";
@@ -42,12 +42,13 @@ class Device {
     const { form } = this.parts;
     form.hidden = !mayChangeDevices;
     form.addEventListener("input", () => { this.#touched = true; });
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
+    takeSubmit(form, () => {
       this.#touched = false;
       this.#send(this.#chosen());
     });
     onPress(this.parts.pause, () => this.#send({ paused: !this.#desired.paused }));
+    // Until it is known what is wished already: what is sent says so of everything.
+    for (const each of form.elements) each.disabled = true;
   }
 
   status(status) {
@@ -66,6 +67,7 @@ class Device {
     if (turn !== this.#sent) return;
     this.#desired = entry.desired ?? {};
     if (!this.#touched) this.#showWishes();
+    for (const each of this.parts.form.elements) each.disabled = false;
   }
 
   render(now, heard) {
@@ -201,8 +203,10 @@ function device(name) {
 
 const stream = new Stream(
   (kind, data) => {
-    if (kind === "status") device(data.device).status(data);
-    else if (kind === "broker") broker = data;
+    if (kind === "status") {
+      if (!devices.has(data.device)) list(); // what is wished of it, too
+      device(data.device).status(data);
+    } else if (kind === "broker") broker = data;
   },
   (state) => {
     connection = state;
@@ -211,8 +215,11 @@ const stream = new Stream(
   { wall: true, previews: false },
 );
 
+let listing = false;
+
 async function list() {
-  if (document.hidden) return;
+  if (document.hidden || listing) return;
+  listing = true;
   const turns = new Map([...devices].map(([name, each]) => [name, each.turn]));
   try {
     const { items } = await ask("GET", "/api/v1/devices");
@@ -221,6 +228,7 @@ async function list() {
   } catch (error) {
     trouble = `${error.message} This page tries again by itself.`;
   }
+  listing = false;
   render();
 }
 

@@ -66,14 +66,22 @@ export function onPress(button, act) {
   });
 }
 
+/** Have the page itself take what a form sends. Its button is off until then: the browser would send it as a page of its own, which the headers forbid. */
+export function takeSubmit(form, take) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    take();
+  });
+  form.querySelector("[type=submit]").disabled = false;
+}
+
 /** Have `send` take the form's values, once for each gesture; what it throws is told, in the form if nothing else is given. */
 export function onSubmit(form, send, tell = (text) => complain(form.querySelector(".problem"), text)) {
   const button = form.querySelector("[type=submit]");
   button.addEventListener("click", (event) => {
     if (isSecond(event)) event.preventDefault();
   });
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  takeSubmit(form, async () => {
     tell("");
     clearFields(form);
     const focused = document.activeElement === button;

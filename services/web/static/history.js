@@ -4,7 +4,7 @@ import { addressed } from "./address.js";
 import { icon, make, say } from "./dom.js";
 import { thumbnail } from "./face-picture.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
-import { clearFields, tellFields } from "./forms.js";
+import { clearFields, takeSubmit, tellFields } from "./forms.js";
 import { forServer, link, read, viewOf } from "./history-filter.js";
 import { HistoryTimeline } from "./history-timeline.js";
 import "./session-choice.js";
@@ -162,10 +162,7 @@ async function loadModels() {
   }
 }
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  go(wished());
-});
+takeSubmit(form, () => go(wished()));
 form.addEventListener("change", (event) => {
   showTimes(form);
   // Choices act at once; what is typed waits for the button or Enter.

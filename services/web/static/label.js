@@ -6,6 +6,7 @@ import { ask, hindrance } from "./api.js";
 import { waitAfter } from "./backoff.js";
 import { fill, icon, make, say } from "./dom.js";
 import { fillDevices, fillForm, fromForm, showTimes } from "./filter-form.js";
+import { takeSubmit } from "./forms.js";
 import { forServer } from "./history-filter.js";
 import { inBrowser } from "./kept.js";
 import { LabelPicture } from "./label-picture.js";
@@ -449,10 +450,7 @@ onFacePress(part("skip"), skip);
 onFacePress(part("undo"), undo);
 part("help-open").addEventListener("click", () => part("help").showModal());
 part("help-close").addEventListener("click", () => part("help").close());
-filter.addEventListener("submit", (event) => {
-  event.preventDefault();
-  go(fromForm(filter));
-});
+takeSubmit(filter, () => go(fromForm(filter)));
 filter.addEventListener("change", (event) => {
   showTimes(filter);
   // Choices act at once; what is typed waits for the button or Enter.
@@ -461,8 +459,7 @@ filter.addEventListener("change", (event) => {
 part("reset").addEventListener("click", () => go(new URLSearchParams()));
 part("agreement-refresh").addEventListener("click", showAgreement);
 part("agreement").addEventListener("toggle", showAgreement, { once: true }); // not before somebody looks at it
-part("name-form").addEventListener("submit", (event) => {
-  event.preventDefault();
+takeSubmit(part("name-form"), () => {
   const said = part("labeller").value.trim();
   if (!said) return;
   name.write(said);

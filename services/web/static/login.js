@@ -15,5 +15,3 @@ onSubmit(form, async ({ name, password }) => {
   }
   location.assign(form.dataset.next);
 });
-// Before this the form would be sent by the browser itself, which pages may not do.
-form.querySelector("[type=submit]").disabled = false;

@@ -352,7 +352,9 @@ function corrections() {
   const wanted = {};
   for (const name of ["participant", "condition"]) if (given.get(name) !== session[name]) wanted[name] = given.get(name);
   const devices = given.getAll("devices");
-  if ([...devices].sort().join() !== [...session.devices].sort().join()) wanted.devices = devices;
+  // Where the devices could not be listed there is nothing to tick, and they stay as they are.
+  const listed = part("devices").querySelector("[name=devices]") !== null;
+  if (listed && [...devices].sort().join() !== [...session.devices].sort().join()) wanted.devices = devices;
   for (const name of TIMES) {
     const moment = momentOf(correction.elements[name]) || null;
     if (moment === session[name]) continue;
@@ -378,20 +380,20 @@ async function correct(wanted) {
   }
 }
 
-if (correction) {
-  onSubmit(correction, async () => {
-    say(part("corrected"), "");
-    const wanted = corrections();
-    if (Object.keys(wanted).length) {
-      await correct(wanted);
-      correctionDraft.saved();
-      session = await ask("GET", base);
-      changes.shows(session, Object.keys(NAMES));
-      showSession();
-      await Promise.all([showCorrection(), loadLine(), showInTheWay()]);
-      say(part("corrected"), "Saved.");
-    } else say(part("corrected"), "Nothing was changed.");
-  });
+async function saveCorrections() {
+  say(part("corrected"), "");
+  const wanted = corrections();
+  if (!Object.keys(wanted).length) {
+    say(part("corrected"), "Nothing was changed.");
+    return;
+  }
+  await correct(wanted);
+  correctionDraft.saved();
+  session = await ask("GET", base);
+  changes.shows(session, Object.keys(NAMES));
+  showSession();
+  await Promise.all([showCorrection(), loadLine(), showInTheWay()]);
+  say(part("corrected"), "Saved.");
 }
 
 async function open() {
@@ -416,6 +418,7 @@ async function open() {
   if (correction) {
     await showCorrection();
     correctionDraft.offer();
+    onSubmit(correction, saveCorrections); // not before it shows what it corrects
   }
 }
 

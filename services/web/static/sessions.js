@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { icon, make, say } from "./dom.js";
 import { formDraft } from "./drafts.js";
 import { fillForm, fromForm } from "./filter-form.js";
-import { clearFields, complainAt } from "./forms.js";
+import { clearFields, complainAt, takeSubmit } from "./forms.js";
 import { link } from "./history-filter.js";
 import { fillDeviceBoxes } from "./session-devices.js";
 import { counted, dateAndTime, duration } from "./words.js";
@@ -64,8 +64,7 @@ async function show() {
   }
 }
 
-part("start")?.addEventListener("submit", async (event) => {
-  event.preventDefault();
+async function start() {
   const form = new FormData(part("start"));
   const devices = form.getAll("devices");
   if (!devices.length) {
@@ -84,20 +83,23 @@ part("start")?.addEventListener("submit", async (event) => {
     trouble(complainAt(part("start"), error));
     button.disabled = false;
   }
-});
+}
+
 /** Offer what there is to filter by. */
 async function showChoices() {
   const found = await ask("GET", "/api/v1/sessions/choices");
   for (const [id, values] of Object.entries(found)) part(id).replaceChildren(...values.map((value) => new Option(value, value)));
 }
 
-part("filter").addEventListener("submit", (event) => {
-  event.preventDefault();
-  location.assign(link("/sessions", fromForm(part("filter"))));
-});
+takeSubmit(part("filter"), () => location.assign(link("/sessions", fromForm(part("filter")))));
 fillForm(part("filter"), asked);
 part("faces-csv").href = link("/api/v1/sessions/faces.csv", asked);
 part("more").addEventListener("click", show);
-if (part("start")) fillDeviceBoxes(part("devices"), (_, count) => count === 1).then(() => draft.offer());
+if (part("start")) {
+  fillDeviceBoxes(part("devices"), (_, count) => count === 1).then(() => {
+    draft.offer();
+    takeSubmit(part("start"), start); // not before there are devices to choose
+  });
+}
 show();
 showChoices().catch((error) => trouble(error.message));

@@ -15,6 +15,7 @@ from services.web.hub import Event, Hub
 from services.web.lease import WatchLease
 from shared.messages import Desired, Sampling, decode, rfc3339
 from shared.mqtt import NotConnected
+from tests.support.patience import WAIT_S
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -212,3 +213,19 @@ def test_no_wish_of_ours_is_lost_and_in_the_end_the_wire_is_known_however_late_i
             assert (lease.wish("a") or {}) == wire.held
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(("within_s", "is_kept"), [(WAIT_S, True), (0.0, False)])
+async def test_a_preview_outlives_the_last_who_looked_by_a_moment(
+    monkeypatch: pytest.MonkeyPatch, within_s: float, is_kept: bool
+) -> None:
+    monkeypatch.setattr(leases, "_BACK_WITHIN_S", within_s)
+    hub = a_hub_with("a")
+    hub.put_picture("a", b"a picture")
+    renewing = asyncio.create_task(WatchLease(hub, nowhere, 15).run())
+    for _ in range(5):  # until it waits
+        await asyncio.sleep(0)
+    with hub.subscribe():
+        assert (hub.picture("a") is not None) == is_kept
+    renewing.cancel()
+    await asyncio.wait([renewing])
