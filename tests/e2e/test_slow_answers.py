@@ -263,6 +263,14 @@ async def test_nothing_is_wished_of_a_device_before_it_is_known_what_is_wished_a
         await expect(page.get_by_text("Told. The table below")).to_be_visible()
         (known,) = (await api.get("/api/v1/devices")).json()["items"]
         assert known["desired"]["sampling"] == wished
+        # Nor is anything taken back that somebody else wished while this page was filled in.
+        await pictures.select_option("off")
+        answer = await api.patch("/api/v1/devices/camera-1/desired", json={"model": "other"})
+        assert answer.is_success, answer.text
+        await press(send)
+        await expect(page.locator("[data-part=wanted]")).to_contain_text("no pictures")
+        (known,) = (await api.get("/api/v1/devices")).json()["items"]
+        assert (known["desired"]["sampling"]["mode"], known["desired"]["model"]) == ("off", "other")
         assert visit.complaints == []
 
 

@@ -93,9 +93,10 @@ def _of_splits(summary: Summary, shares: Mapping[str, int]) -> list[Caution]:
 def _of_labels(summary: Summary, labellers: int | None) -> list[Caution]:
     found: list[Caution] = []
     if summary.pseudo_labels:
+        labelled = "1 face is" if summary.pseudo_labels == 1 else f"{summary.pseudo_labels:,} faces are"
         text = (
-            f"{summary.pseudo_labels:,} faces are labelled by the model alone. A model that learns from them learns "
-            "its own mistakes, and measured on them it looks better than it is."
+            f"{labelled} labelled by the model alone. A model that learns from them learns its own mistakes, and "
+            "measured on them it looks better than it is."
         )
         found.append(Caution(kind="pseudo_labels", text=text, next_step="Never test on them; have people label some."))
     if labellers == 1:

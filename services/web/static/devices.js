@@ -27,6 +27,7 @@ class Device {
   #desired = {};
   #lastSeen = null;
   #touched = false;
+  #shown = {}; // what the form showed before it was touched
   #told = false;
   #inTurn = oneByOne();
   #sent = 0; // how often wishes were sent, or their answer came
@@ -44,7 +45,7 @@ class Device {
     form.addEventListener("input", () => { this.#touched = true; });
     takeSubmit(form, () => {
       this.#touched = false;
-      this.#send(this.#chosen());
+      this.#send(this.#changed());
     });
     onPress(this.parts.pause, () => this.#send({ paused: !this.#desired.paused }));
     // Until it is known what is wished already: what is sent says so of everything.
@@ -135,12 +136,19 @@ class Device {
     mode.value = this.#desired.sampling?.mode ?? "";
     every.value = this.#desired.sampling?.every_s ?? "";
     model.value = this.#desired.model ?? "";
+    this.#shown = this.#chosen();
   }
 
   #chosen() {
     const { mode, every, model } = this.parts.form.elements;
     const sampling = mode.value ? { mode: mode.value, ...(every.value ? { every_s: Number(every.value) } : {}) } : null;
     return { sampling, model: model.value || null };
+  }
+
+  /** What was chosen and not shown before, so that nothing that somebody else wished since is taken back; else all. */
+  #changed() {
+    const changed = Object.entries(this.#chosen()).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(this.#shown[name]));
+    return changed.length ? Object.fromEntries(changed) : this.#chosen();
   }
 
   #send(changes) {
@@ -155,6 +163,7 @@ class Device {
       const { desired } = await ask("PATCH", `/api/v1/devices/${encodeURIComponent(this.name)}/desired`, changes);
       this.#desired = desired;
       this.#told = true;
+      if (!this.#touched) this.#showWishes();
     } catch (error) {
       words = error.message;
       if (!("paused" in changes)) this.#touched = true; // what was chosen is still to be sent
