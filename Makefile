@@ -32,6 +32,10 @@ test-compose: .venv/dev-installed debian ## the containers: both stacks from not
 	    '!! Start Docker (or see whether this user may use it: group docker), then run make test-compose again.' '' >&2; exit 1; }
 	COMPOSE_TESTS=1 $(BIN)/python -m pytest tests/compose -v $(ARGS)
 
+.PHONY: test-slow
+test-slow: .venv/dev-installed debian assets ## the pages in a slow browser, with every answer late: half an hour
+	$(BIN)/python -m pytest -p tests.support.slow_web tests/e2e --ignore=tests/e2e/test_demo.py --ignore=tests/e2e/test_pipeline.py --ignore=tests/e2e/test_analyze.py $(ARGS)
+
 .PHONY: check
 check: .venv/dev-installed ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
