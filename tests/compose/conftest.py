@@ -51,8 +51,7 @@ def cloud(images: None, host: str, tmp_path_factory: pytest.TempPathFactory) -> 
     stack.env["TEST_PASSWORD"] = found[1]
     began = time.monotonic()
     try:
-        stack.up()
-        stack.wait_healthy()
+        stack.begin()
         print(f"the cloud was up after {time.monotonic() - began:.0f} s")
         yield stack
     finally:
@@ -71,8 +70,7 @@ def edge(cloud: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     device_file.chmod(0o600)
     began = time.monotonic()
     try:
-        stack.up()
-        stack.wait_healthy()
+        stack.begin()
         print(f"the edge was up after {time.monotonic() - began:.0f} s")
         yield stack
     finally:

@@ -90,6 +90,12 @@ class Stack:
         """Start all, with the images that are there."""
         self.compose("up", "-d", "--no-build", *arguments)
 
+    def begin(self) -> None:
+        """Start all from nothing, and wait until they are ready. What a run that was cut off left goes first."""
+        self._remove()
+        self.up()
+        self.wait_healthy()
+
     def containers(self) -> dict[str, dict[str, Any]]:
         """What the engine says of each container, by its name without the project's."""
         ids = run("docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={self.project}").split()
@@ -126,4 +132,7 @@ class Stack:
         """Remove containers, networks and volumes; say first what the services said, for a failed test's report."""
         print(self.compose("ps"))
         print(self.compose("logs", "--tail", "15"))
+        self._remove()
+
+    def _remove(self) -> None:
         self.compose("down", "--volumes", "--remove-orphans")

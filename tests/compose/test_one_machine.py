@@ -27,8 +27,7 @@ def test_both_sides_run_on_one_machine_and_it_may_get_another_name(images: None,
     device_file.write_text(both.script("deploy/device", "add", "trial", "--host", "broker"))
     device_file.chmod(0o600)
     try:
-        both.up()
-        both.wait_healthy()
+        both.begin()
         assert both.services().keys() == CLOUD | EDGE
         until(lambda: stored(both) > 20, "the trial's detections are stored")
         assert ask(both, "SELECT DISTINCT device FROM detections") == "trial"
