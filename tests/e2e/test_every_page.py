@@ -142,6 +142,7 @@ class Opened:
         await expect(self.page.locator("#list li").first).to_contain_text("Mostly: looks")
         await self.page.locator("#list li").first.scroll_into_view_if_needed()  # its picture is loaded then
         await expect(self.page.locator("#list image").first).to_be_visible()
+        await expect(self.page.locator("#timeline-says")).to_contain_text("in this time")
         await self.page.get_by_role("slider", name="Timeline").press("End")
         await expect(self.page.locator("#timeline .chosen")).to_be_visible()
 

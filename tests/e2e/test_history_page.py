@@ -81,6 +81,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
 
             # The last bars hold the newest two visits, also where the very last has only just begun: chosen by keys.
             timeline = page.get_by_role("slider", name="Timeline")
+            await expect(page.locator("#timeline-says")).to_contain_text("4 people and stretches in this time")
             await timeline.press("End")
             for _ in range(7):
                 await timeline.press("Shift+ArrowLeft")
