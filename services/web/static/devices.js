@@ -48,7 +48,7 @@ class Device {
       this.#send(this.#changed());
     });
     onPress(this.parts.pause, () => this.#send({ paused: !this.#desired.paused }));
-    // Until it is known what is wished already: what is sent says so of everything.
+    // Until it is known what is wished already, so that nothing of it is taken back unseen.
     for (const each of form.elements) each.disabled = true;
   }
 
