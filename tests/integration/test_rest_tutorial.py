@@ -1,6 +1,7 @@
 """docs/rest-tutorial.md as a person follows it: its blocks, in their order, against a real service and Postgres."""
 
 import asyncio
+import itertools
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import services.web.app
+from services.web.rate import LimitRequests
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.conftest import ROOT
 from tests.support import scenes
@@ -128,8 +132,16 @@ async def test_the_tutorial_does_what_it_says(
 
 @pytest.mark.parametrize("language", RUNNERS)
 async def test_the_tutorial_waits_when_it_asked_too_often(
-    language: str, engine: AsyncEngine, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
+    language: str,
+    engine: AsyncEngine,
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A quarter of a second passes from one request to the next, however slow this machine is.
+    clock = partial(next, itertools.count(0, 0.25))
+    monkeypatch.setattr(services.web.app, "LimitRequests", partial(LimitRequests, clock=clock))
     async with service(mqtt_settings, database_settings, tmp_path, requests_per_s=0.5) as base:
         said = (await follow(language, base, tmp_path, "1", "11")).said
     assert re.search("Will retry in|error: 429", said)

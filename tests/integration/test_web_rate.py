@@ -5,14 +5,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import services.web.accounts.doorkeeper
+import services.web.app
 import services.web.rate
 from services.web.accounts import queries, secret_tokens
+from services.web.rate import LimitRequests
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.accounts import add_person, logged_in
 from tests.support.web import check_problem, records, running_web, web_settings
@@ -90,8 +93,13 @@ async def test_made_up_logins_and_keys_share_their_addresss_allowance_and_its_lo
 
 
 async def test_people_behind_one_address_are_neither_each_others_limit_nor_that_of_who_floods_it(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+    mqtt_settings: MqttSettings,
+    database_settings: DatabaseSettings,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # No time passes, however slow this machine is.
+    monkeypatch.setattr(services.web.app, "LimitRequests", partial(LimitRequests, clock=lambda: 0.0))
     async with service(mqtt_settings, database_settings) as (base, stranger), AsyncExitStack() as stack:
         people = [await stack.enter_async_context(logged_in(base, name)) for name in ("anna", "ben", "carla")]
         for person in people:
