@@ -23,7 +23,7 @@ from tests.e2e.conftest import Env, Program
 from tests.e2e.test_demo import answering
 from tests.e2e.test_pipeline import all_pages, until
 from tests.support import scenes
-from tests.support.browser import Visit, chromium, press
+from tests.support.browser import Held, Visit, chromium, press
 from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, running_web, web_settings
 
@@ -118,6 +118,30 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_picture_that_is_lost_on_its_way_does_not_end_the_camera(
+    mqtt_settings: MqttSettings, tmp_path: Path
+) -> None:
+    capture = CaptureSettings(
+        device=DEVICE, source="browser", mqtt=mqtt_settings, data_dir=tmp_path, health=HealthSettings(port=0)
+    )
+    async with running_web(web_settings(mqtt_settings)) as base, chromium(*CAMERA) as browser:
+        running = asyncio.create_task(services.capture.main.run(capture))
+        page = await browser.new_page()
+        await page.clock.install()
+        lost = await Held(page, "POST", "/camera-frames$").begin()
+        await page.goto(f"{base}/camera")
+        await page.get_by_label("Everybody in view knows this and agrees.").check()
+        await press(page.get_by_role("button", name="Start the camera"))
+        await lost.came.wait()
+        await page.clock.fast_forward(20_000)
+        await lost.ended.wait()
+        await expect(page.locator("#counts")).to_contain_text("1 not taken")
+        await page.clock.fast_forward(1_000)
+        await expect(page.locator("#counts")).to_contain_text(re.compile("[1-9] pictures? sent"))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_consent_taken_back_while_the_browser_asks_for_the_camera_leaves_it_off(

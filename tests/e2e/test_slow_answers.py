@@ -18,7 +18,7 @@ from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.integration.test_web_control import settled
 from tests.support.accounts import add_person
-from tests.support.browser import Device, Held, page_of, press
+from tests.support.browser import Device, Held, page_of, press, stop_clock
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
@@ -287,6 +287,34 @@ async def test_a_dataset_is_chosen_though_the_formats_of_exports_are_not_told_ye
         await slow.let_through()
         await expect(page.locator("#none")).to_be_visible()
         await expect(name).to_have_value("lab")
+        assert visit.complaints == []
+
+
+async def test_an_answer_that_never_comes_is_not_waited_for_without_end(
+    browser: Browser, settings: WebSettings, engine: AsyncEngine
+) -> None:
+    session = await begun(engine, timedelta(minutes=5))
+    async with running_web(settings) as base, page_of(browser, base, f"/sessions/{session}") as (page, visit):
+        notes, state = page.get_by_label("Free text"), page.locator("#notes-state")
+        await expect(notes).to_be_editable()
+        await stop_clock(page)
+        lost = await Held(page, "PATCH", f"/sessions/{session}$").begin()
+        await notes.fill("seen")
+        await notes.blur()
+        await lost.came.wait()
+        await page.clock.fast_forward(59_000)
+        await expect(state).to_have_text("Saving")
+        await page.clock.fast_forward(1_000)
+        await lost.ended.wait()
+        await expect(state).to_contain_text("The web service is not reached.")
+        await page.clock.fast_forward(10_000)
+        await expect(state).to_have_text("Saved")
+        assert await notes_of(engine, session) == "seen"
+        lost = await Held(page, "GET", DEVICES).begin()
+        await page.goto(f"{base}/sessions")
+        await lost.came.wait()
+        await page.clock.fast_forward(60_000)
+        await expect(page.get_by_role("main")).to_contain_text("The web service is not reached")
         assert visit.complaints == []
 
 

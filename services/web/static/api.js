@@ -27,6 +27,17 @@ export class Problem extends Error {
 }
 
 const UNREACHED = "The web service is not reached";
+// The web service gives a query 20 seconds. What has not come after a minute does not come any more: the network was lost
+// in a way that nobody tells the browser of.
+const ANSWERED_WITHIN_MS = 60_000;
+
+/** fetch that waits so long for the whole answer, and no longer. */
+export function fetchWithin(milliseconds, path, options) {
+  const limit = new AbortController();
+  options?.signal?.addEventListener("abort", () => limit.abort());
+  setTimeout(() => limit.abort(), milliseconds); // also while the answer is read; afterwards it does nothing
+  return fetch(path, { ...options, signal: limit.signal });
+}
 
 const told = (answer) => answer.json().catch(() => ({ title: `Answer ${answer.status}`, detail: "It cannot be read.", next_step: "Try again." }));
 
@@ -46,9 +57,10 @@ export async function ask(method, path, body, more) {
     options.headers = { ...more?.headers, "Content-Type": "application/json" };
     options.body = JSON.stringify(body ?? {});
   }
-  let answer;
+  let answer, taken;
   try {
-    answer = await fetch(path, options);
+    answer = await fetchWithin(ANSWERED_WITHIN_MS, path, options);
+    if (answer.ok) taken = answer.status === 204 ? null : await answer.json();
   } catch {
     if (method === "GET") throw new Problem(0, { title: UNREACHED, next_step: "Check the network, then try again." });
     // A change may have arrived, and only its answer be lost.
@@ -56,7 +68,7 @@ export async function ask(method, path, body, more) {
   }
   if (answer.ok) {
     document.getElementById("logged-out")?.remove(); // somebody logged in beside this page
-    return told(answer);
+    return taken;
   }
   const problem = await problemOf(answer);
   if (problem.status === 401 && problem.document.type === LOGIN_NEEDED) {

@@ -1,6 +1,6 @@
 // This browser as a camera: asks its person, then sends pictures one after the other, each when the one before is taken.
 
-import { ask } from "./api.js";
+import { ask, fetchWithin } from "./api.js";
 import { say } from "./dom.js";
 import { counted } from "./words.js";
 
@@ -8,6 +8,7 @@ const MAX_WIDTH = 640;
 const QUALITY = 0.8;
 const EVERY_MS = 1000 / 15;
 const LEAST_MS = 1000 / 25; // between an answer and the next picture: 30 a second are taken, however late the one before came
+const TAKEN_WITHIN_MS = 20_000; // a picture that has not arrived by then has nothing to say any more
 const AFTER_TROUBLE_MS = 1000;
 const REFRESH_MS = 5000;
 const ENDS = ["urn:emotion-edge:problem:paused", "urn:emotion-edge:problem:in-use"];
@@ -103,7 +104,7 @@ async function sendOne(device) {
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
   const jpeg = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
   try {
-    const answer = await fetch(`/api/v1/devices/${encodeURIComponent(device)}/camera-frames`, { method: "POST", headers: { "Content-Type": "image/jpeg", "X-Camera": ME }, body: jpeg });
+    const answer = await fetchWithin(TAKEN_WITHIN_MS, `/api/v1/devices/${encodeURIComponent(device)}/camera-frames`, { method: "POST", headers: { "Content-Type": "image/jpeg", "X-Camera": ME }, body: jpeg });
     if (answer.ok) {
       sent += 1;
       return "";
