@@ -5,6 +5,8 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from tests.support.patience import STOPS_WITHIN_S
 
 HEAD_POSE_FRAMES = 56
 FACES_IN_EACH = 2
+PAUSE = timedelta(seconds=0.25)
+"""Between two frames that follow at once: longer than reading one takes, and shorter than a lost track is kept."""
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -158,7 +162,10 @@ async def test_servers_and_services_one_by_one_keep_exactly_the_frames_of_a_clip
         assert {row["face_count"] for row in rows} == {FACES_IN_EACH}
         assert {row["device"] for row in rows} == {"lab-1"}
         assert await database.fetchval("SELECT count(*) FROM faces") == HEAD_POSE_FRAMES * FACES_IN_EACH
-        assert await database.fetchval("SELECT count(DISTINCT track_id) FROM faces") == FACES_IN_EACH
+        # One track each; where this machine made a pause between two frames, each may come back as a new one.
+        tracks = await database.fetchval("SELECT count(DISTINCT track_id) FROM faces")
+        pauses = sum(after["captured_at"] - before["captured_at"] > PAUSE for before, after in pairwise(rows))
+        assert FACES_IN_EACH <= tracks <= FACES_IN_EACH * (1 + pauses)
         assert await database.fetchval("SELECT count(*) FROM dead_letters") == 0
 
         # Kept pictures: clean JPEGs that say where they came from, joined to their detections.
