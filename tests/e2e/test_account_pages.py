@@ -114,7 +114,9 @@ async def test_an_administrator_lets_somebody_in_who_chooses_a_password_and_make
             token = await page.locator("#shown-once code").inner_text()
             await fits(page)
             await page.screenshot(path=tmp_path / "keys.png", full_page=True)
-            async with httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {token}"}) as program:
+            async with httpx.AsyncClient(
+                base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S
+            ) as program:
                 assert (await program.get("/api/v1/devices")).status_code == 200
                 await page.get_by_role("button", name="Revoke").click()
                 await expect(page.locator("#keys")).to_contain_text("revoked")

@@ -91,7 +91,7 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
         await press(page.get_by_role("button", name="Stop the camera"))
         await expect(page.locator("#camera-state")).to_have_text("Stopped. The camera is off.")
         assert await page.evaluate("document.getElementById('video').srcObject") is None
-        async with httpx.AsyncClient(base_url=base) as api:
+        async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api:
             path = f"/api/v1/devices/{DEVICE}/camera-frames"
             jpeg = {"Content-Type": "image/jpeg"}
             (name,) = names

@@ -45,7 +45,7 @@ async def answering(page: str, program: Program) -> None:
     async def ready() -> bool:
         assert program.process.poll() is None, program.log.read_text()
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=WAIT_S) as client:
                 return (await client.get(f"{page}/readyz")).status_code == 200
         except httpx.TransportError:
             return False

@@ -181,7 +181,7 @@ async def test_a_camera_is_paused_from_the_page_and_the_page_says_by_whom(
         note = tile.locator("[data-part=paused]")
         await expect(tile.locator(".faces li").first).to_contain_text("Looks happy")
         await expect(note).to_be_hidden()
-        async with httpx.AsyncClient(base_url=base) as api:
+        async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api:
             await settled(api)
         await press(tile.get_by_role("button", name="Pause camera"))
         await wished(True)

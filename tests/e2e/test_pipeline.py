@@ -23,7 +23,7 @@ from shared.settings import MqttSettings
 from shared.topics import LEGACY_IMAGE, LEGACY_JSON
 from tests.conftest import Mosquitto
 from tests.e2e.conftest import Env, Program
-from tests.support.patience import STOPS_WITHIN_S
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 
 HEAD_POSE_FRAMES = 56
 FACES_IN_EACH = 2
@@ -93,7 +93,7 @@ async def until(condition: Callable[[], Any], what: str, timeout_s: float = 120)
 async def all_pages(page: str, path: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     cursor: str | None = None
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=WAIT_S) as client:
         while True:
             answer = await client.get(f"{page}{path}", params={"limit": 10} | ({"cursor": cursor} if cursor else {}))
             assert answer.status_code == 200, answer.text
@@ -182,7 +182,7 @@ async def test_servers_and_services_one_by_one_keep_exactly_the_frames_of_a_clip
         listed = await all_pages(page, "/api/v1/detections")
         assert {item["event_id"] for item in listed} == ids
         assert len(listed) == HEAD_POSE_FRAMES
-        async with httpx.AsyncClient(base_url=page) as client:
+        async with httpx.AsyncClient(base_url=page, timeout=WAIT_S) as client:
             answer = await client.get(f"/api/v1/frames/{kept[0]['frame_id']}.jpg")
             assert answer.headers["content-type"] == "image/jpeg"
             assert answer.content == kept[0]["jpeg"]

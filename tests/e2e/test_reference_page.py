@@ -11,6 +11,7 @@ from services.web.examples import contents
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, SAME_IDS, THEMES, wrong_with
 from tests.support.browser import Visit, press
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, web_settings
 
 pytestmark = pytest.mark.timeout(300)
@@ -23,7 +24,7 @@ async def test_each_body_and_answer_has_its_example_in_every_theme_and_on_a_phon
         page = await browser.new_page(viewport={"width": 360, "height": 800})
         visit = Visit(page, base)
         await page.goto(f"{base}/api/v1/docs")
-        async with httpx.AsyncClient(base_url=base) as api:
+        async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api:
             found = contents((await api.get("/api/v1/openapi.json")).json())
         assert len(found) > 60
         examples = page.locator(".example")

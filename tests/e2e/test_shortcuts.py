@@ -11,6 +11,7 @@ from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.browser import Device, page_of, press
 from tests.support.labelled import kept_minute
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, web_settings
 
 NOW = datetime.now(UTC)
@@ -65,7 +66,7 @@ async def test_single_keys_are_switched_off_and_on_for_every_page(
             await page.locator("body").press("m")
             await press(page.get_by_role("button", name="Mark this moment"))
             await expect(markers).to_have_count(1)
-            async with httpx.AsyncClient(base_url=base) as api:
+            async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api:
                 assert len((await api.get(f"/api/v1/sessions/{session}/markers")).json()["items"]) == 1
 
             await page.goto(f"{base}/?device=camera-1")

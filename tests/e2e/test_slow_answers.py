@@ -20,6 +20,7 @@ from tests.integration.test_web_control import settled
 from tests.support.accounts import add_person
 from tests.support.browser import Device, Held, page_of, press, stop_clock
 from tests.support.labelled import kept_minute
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, web_settings
 
 TIMELINE = r"/timeline$"
@@ -141,7 +142,7 @@ async def test_wishes_for_a_device_are_sent_one_after_the_other_and_an_older_lis
 ) -> None:
     device = Device(mqtt_settings)
     async with running_web(settings) as base, device.playing(), page_of(browser, base, "/devices") as (page, _):
-        async with httpx.AsyncClient(base_url=base) as api:
+        async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api:
             await settled(api)
         card = page.get_by_role("article", name="camera-1")
         mode, send = card.get_by_label("Keep pictures"), card.get_by_role("button", name="Send to the device")
@@ -243,7 +244,7 @@ async def test_nothing_is_wished_of_a_device_before_it_is_known_what_is_wished_a
     async with (
         running_web(settings) as base,
         Device(mqtt_settings).playing(),
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
         page_of(browser, base, "/sessions") as (page, visit),
     ):
         await settled(api)

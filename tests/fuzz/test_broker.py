@@ -69,7 +69,7 @@ async def test_nonsense_on_every_topic_stops_nobody(
     try:
         async with (
             running_web(web_settings(mqtt_settings, database_settings)) as base,
-            httpx.AsyncClient() as client,
+            httpx.AsyncClient(timeout=WAIT_S) as client,
         ):
 
             async def ready() -> bool:

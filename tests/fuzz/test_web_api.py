@@ -79,7 +79,7 @@ async def test_no_request_breaks_the_records(mqtt_settings: MqttSettings, databa
         await store_frame(engine, kept[0].event_id, scenes.picture(), kept[0].captured_at)
         async with (
             running_web(web_settings(mqtt_settings, database_settings)) as base,
-            httpx.AsyncClient(base_url=base) as client,
+            httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
         ):
             page = (await client.get("/api/v1/detections")).json()
             assert len(page["items"]) == len(kept)
@@ -107,7 +107,7 @@ async def test_no_query_breaks_the_stream(mqtt_settings: MqttSettings) -> None:
                 address = httpx.URL(f"{base}{ENDLESS}", params=query)
             except UnicodeEncodeError:  # half a surrogate is no address
                 return
-            with httpx.stream("GET", address) as answer:
+            with httpx.stream("GET", address, timeout=WAIT_S) as answer:
                 assert answer.status_code in (200, 422)
 
         await asyncio.to_thread(check)
@@ -139,5 +139,5 @@ async def test_no_bytes_on_the_port_stop_the_service(mqtt_settings: MqttSettings
                 pass  # cut off: as good an answer
             writer.close()
             assert not answer.startswith(b"HTTP/1.1 5"), (request[:40], answer[:200])
-        async with httpx.AsyncClient(base_url=base) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client:
             assert (await client.get("/readyz")).status_code == 200

@@ -6,9 +6,22 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import services.web.trail
 from shared.settings import DatabaseSettings, MqttSettings
-from tests.support.patience import WAIT_S
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 from tests.support.web import records, running_web, web_settings
+
+
+@pytest.fixture(autouse=True)
+def patient_trail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web service that stops writes its last lines to the audit log, however slow this machine is."""
+    monkeypatch.setattr(services.web.trail, "_LAST_WRITE_S", STOPS_WITHIN_S / 2)
+
+
+@pytest.fixture
+def quiet_trail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing goes to the audit log before the web service stops, so that alike deeds are one line."""
+    monkeypatch.setattr(services.web.trail, "WRITE_EVERY_S", 3600.0)
 
 
 @pytest.fixture

@@ -628,7 +628,7 @@ async def test_readiness_follows_the_frames(mqtt_settings: MqttSettings, camera:
     camera.gone.set()
     async with (
         capturing(settings(mqtt_settings, "0", health=health), camera.open) as watcher,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{health.port}") as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{health.port}", timeout=WAIT_S) as client,
     ):
         await watcher.state("degraded")
         answer = await client.get("/readyz")

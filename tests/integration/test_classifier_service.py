@@ -422,7 +422,10 @@ async def test_health_says_what_is_missing(settings: ClassifierSettings) -> None
     service = asyncio.create_task(
         run(settings.model_copy(update={"health": HealthSettings(port=port), "mqtt": nowhere}))
     )
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(WAIT_S):
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_S) as client,
+        asyncio.timeout(WAIT_S),
+    ):
         while True:
             try:
                 reply = await client.get("/readyz")

@@ -36,7 +36,7 @@ from tests.integration.delivery import (
     stop,
     until,
 )
-from tests.support.patience import STOPS_WITHIN_S
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 
 
 @pytest.fixture
@@ -229,13 +229,13 @@ def postmaster_of(folder: Path) -> int:
 
 
 async def _missing(health: HealthSettings, part: str) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=WAIT_S) as client:
         answer = await client.get(f"http://127.0.0.1:{health.port}/readyz")
     return part in answer.json()["missing"]
 
 
 async def _ready(health: HealthSettings) -> bool:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=WAIT_S) as client:
         return (await client.get(f"http://127.0.0.1:{health.port}/readyz")).status_code == 200
 
 
@@ -392,7 +392,7 @@ async def _all_ready(replicas: list[Any]) -> bool:
 
 
 async def _metric(port: int, name: str) -> float:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=WAIT_S) as client:
         text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
     return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + " "))
 

@@ -28,6 +28,7 @@ from shared.messages import Detection
 from shared.settings import DatabaseSettings, HealthSettings, MqttSettings
 from shared.topics import Topics
 from tests.integration.delivery import detection, edge, frame, ingest, ingest_settings, until
+from tests.support.patience import WAIT_S
 from tests.support.scenes import new_id
 from tests.support.web import accepted
 
@@ -352,7 +353,7 @@ async def test_what_waits_in_an_outbox_is_acknowledged_and_does_not_come_back(
             await erase(engine, Scope("edge-1", None, end), "tester")
         for one in made[:150]:
             await outbox.put_detection(one.event_id, one.to_json())
-        async with ingest(settings), httpx.AsyncClient() as client:
+        async with ingest(settings), httpx.AsyncClient(timeout=WAIT_S) as client:
             if when == "while it is sent":
 
                 async def some() -> bool:

@@ -14,7 +14,7 @@ from shared.errors import SettingsError
 from shared.health import Server, listen, serve_health
 from shared.metrics import Metrics
 from shared.settings import HealthSettings
-from tests.support.patience import STOPS_WITHIN_S
+from tests.support.patience import STOPS_WITHIN_S, WAIT_S
 
 
 async def reachable(client: httpx.AsyncClient, url: str) -> httpx.Response:
@@ -31,7 +31,7 @@ async def test_the_three_routes_tell_life_readiness_and_metrics() -> None:
     metrics.counter("things", "Things seen.").inc(3)
     settings = HealthSettings(port=free_port())
     task = asyncio.create_task(serve_health(settings, metrics, lambda: missing))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=WAIT_S) as client:
         assert (await reachable(client, "/healthz")).json() == {"status": "ok", "service": "example"}
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, {"broker": "not reached"})
@@ -64,7 +64,10 @@ async def test_an_endless_response_does_not_hold_up_the_stop() -> None:
     port = sock.getsockname()[1]
     server = Server(Starlette(routes=[Route("/", endless)]), on_stop=ended.set)
     task = asyncio.create_task(server.run_until_cancelled(sock))
-    async with httpx.AsyncClient() as client, client.stream("GET", f"http://127.0.0.1:{port}/") as response:
+    async with (
+        httpx.AsyncClient(timeout=WAIT_S) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/") as response,
+    ):
         assert await anext(response.aiter_lines()) == "begin"
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -13,6 +13,7 @@ import services.web.rate
 from services.web.gate import RIGHTS
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.accounts import add_person, logged_in
+from tests.support.patience import WAIT_S
 from tests.support.web import records, running_web, web_settings
 
 ASKS_NOBODY = {"POST /api/v1/login"}
@@ -68,7 +69,10 @@ async def test_who_may_ask_is_told_and_held(
 
 
 async def test_nobody_has_to_be_known_where_no_login_is_required(mqtt_settings: MqttSettings) -> None:
-    async with running_web(web_settings(mqtt_settings)) as base, httpx.AsyncClient(base_url=base) as client:
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
+    ):
         spec = (await client.get("/api/v1/openapi.json")).json()
         for name, operation in operations(spec).items():
             assert operation["security"][0] == {}, name

@@ -177,7 +177,8 @@ async def test_a_service_that_is_let_in_by_neither_keeps_its_secrets(
     refused = url.render_as_string(hide_password=False)
     running = start(service, DATABASE__URL=refused, MQTT__PORT=str(mqtt_settings.port))
     found = await pages(running)
-    await until(partial(_says, running, b"database"), WAIT_S)
+    refusal = b"database does not answer" if service == "web" else b"database cannot be used"
+    await until(partial(_says, running, refusal), WAIT_S)
     running.process.terminate()
     await ended(running)
     assert not leaks([running.output, *found], CANARIES)
@@ -307,6 +308,13 @@ async def test_whoever_logs_in_leaves_no_password_cookie_or_token_behind(
             out = await anna.post("/api/v1/logout", json={})
             refused.append(await anna.get("/api/v1/me", headers={"Cookie": f"emotion={cookie}"}))
             assert [out.status_code, refused[-1].status_code] == [200, 401]
+
+        async def noted() -> bool:
+            async with engine.connect() as connection:
+                lines = str((await connection.execute(text("SELECT action FROM audit_log"))).all())
+            return all(action in lines for action in ("login refused", "password refused", "make key", "logout"))
+
+        await until(noted, WAIT_S)
         running.process.terminate()
         await ended(running)
         async with engine.connect() as connection:
@@ -314,7 +322,6 @@ async def test_whoever_logs_in_leaves_no_password_cookie_or_token_behind(
                 str((await connection.execute(text(f"SELECT * FROM {table}"))).all())
                 for table in ("audit_log", "users", "logins", "api_tokens")
             ]
-    assert all(action in kept[0] for action in ("login refused", "password refused", "make key", "logout"))
     told += [f"{answer.headers} {answer.text}" for answer in (*refused, *seen)]
     told += [entered.text, changed.text]
     in_a_header = base64.b64encode(f"anna:{PASSWORD}".encode()).decode()

@@ -15,7 +15,7 @@ SAID = "Mr Miller looked confused"
 
 
 async def test_markers_are_noted_by_their_ids_and_never_by_what_was_written(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, quiet_trail: None
 ) -> None:
     async with records(database_settings, datetime.now(UTC).date()) as engine:
         await store(engine, [scenes.detection("camera-1", scenes.face())])
@@ -45,7 +45,7 @@ async def test_markers_are_noted_by_their_ids_and_never_by_what_was_written(
 
 
 async def test_votes_are_noted_by_their_faces_and_never_by_their_labels(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, quiet_trail: None
 ) -> None:
     async with records(database_settings, datetime.now(UTC).date()) as engine:
         found = [scenes.detection("camera-1", scenes.face(), seq=seq, frame_id=scenes.new_id()) for seq in range(3)]

@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import services.web.database
 import services.web.trail
 from services.web.trail import Trail
 from shared.db import audit
@@ -22,6 +24,7 @@ from shared.mqtt import MqttLink
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support import scenes
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, store_frame, web_settings
 
 JSON = {"Content-Type": "application/json"}
@@ -71,7 +74,7 @@ async def test_a_wish_is_published_beside_what_else_is_wished(mqtt_settings: Mqt
         await edge.wish({"schema": 1, "device": DEVICE, "sampling": {"mode": "on"}, "from_the_future": 1})
         async with (
             running_web(web_settings(mqtt_settings)) as base,
-            httpx.AsyncClient(base_url=base) as api,
+            httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
         ):
             await settled(api, "pause")
             await until(lambda: bool(edge.wishes) and edge.wishes[-1].paused is True)
@@ -101,7 +104,7 @@ async def test_what_another_sites_page_can_send_is_refused_and_changes_nothing(m
     async with (
         a_device(mqtt_settings) as edge,
         running_web(web_settings(mqtt_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         await settled(api)
         for headers, body, status, kind in FORGED:
@@ -119,7 +122,7 @@ async def test_sampling_and_model_are_wished_taken_back_and_listed(mqtt_settings
     async with (
         a_device(mqtt_settings) as edge,
         running_web(web_settings(mqtt_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         status = scenes.status(DEVICE)
         values = {**status.values, "model": "slim_resnet 1.1.0", "models": "other, slim_resnet"}
@@ -162,7 +165,7 @@ async def test_a_model_is_taken_where_the_device_does_not_tell_all_that_it_has(
     async with (
         a_device(mqtt_settings) as edge,
         running_web(web_settings(mqtt_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         status = scenes.status(DEVICE)
         status = status.model_copy(update={"values": {**status.values, "models": told}})
@@ -175,7 +178,7 @@ async def test_when_a_status_came_and_how_far_its_clock_is_ahead_are_told(mqtt_s
     async with (
         a_device(mqtt_settings) as edge,
         running_web(web_settings(mqtt_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         began = datetime.now(UTC)
 
@@ -204,7 +207,7 @@ async def test_an_unknown_device_and_a_broker_that_is_away_are_told(mqtt_setting
     async with (
         a_device(mqtt_settings),
         running_web(web_settings(mqtt_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         await settled(api)
         check_problem(await api.post("/api/v1/devices/camera-9/pause", json={}), 404, "not-found")
@@ -218,7 +221,7 @@ async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngi
 
 
 async def test_who_saw_what_is_in_the_log_when_the_service_has_stopped(
-    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine
+    mqtt_settings: MqttSettings, database_settings: DatabaseSettings, engine: AsyncEngine, quiet_trail: None
 ) -> None:
     ids = [scenes.new_id() for _ in range(3)]
     for frame_id in ids:
@@ -226,7 +229,7 @@ async def test_who_saw_what_is_in_the_log_when_the_service_has_stopped(
     async with (
         a_device(mqtt_settings),
         running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base, headers={"X-Request-ID": "r-1"}) as api,
+        httpx.AsyncClient(base_url=base, headers={"X-Request-ID": "r-1"}, timeout=WAIT_S) as api,
     ):
         await settled(api)
         for frame_id in [*ids, ids[0]]:
@@ -252,18 +255,26 @@ async def test_lines_wait_for_a_database_that_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(services.web.trail, "WRITE_EVERY_S", 0.05)
+    refused = asyncio.Event()
+
+    async def watched(*arguments: Any) -> None:
+        try:
+            await audit.write(*arguments)
+        except DBAPIError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(services.web.database, "write", watched)
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE audit_log RENAME TO hidden"))
     async with (
         running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         await api.get("/api/v1/detections")
 
-        async def failed() -> bool:
-            return "emotion_web_audit_written_total 0.0" in (await api.get("/metrics")).text
-
-        await until(failed)
+        await refused.wait()
+        assert "emotion_web_audit_written_total 0.0" in (await api.get("/metrics")).text
         async with engine.begin() as connection:
             await connection.execute(text("ALTER TABLE hidden RENAME TO audit_log"))
 

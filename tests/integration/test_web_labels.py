@@ -129,6 +129,7 @@ async def test_a_vote_is_kept_once_changed_taken_back_and_tells_the_guess(
     api: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:
     (face,) = await kept(engine, ("happy", 0.84))
+    before = datetime.now(UTC).isoformat()
     answer = (await vote(api, face, "sad", "ada")).json()
     assert answer["vote"]["label"] == "sad"
     assert answer["vote"]["device"] == "camera-1"
@@ -147,7 +148,7 @@ async def test_a_vote_is_kept_once_changed_taken_back_and_tells_the_guess(
     assert more["next_cursor"] is None
     assert len((await api.get("/api/v1/labels", params={"label": "happy", "labeller": "ada"})).json()["items"]) == 1
     assert (await api.get("/api/v1/labels", params={"event_id": str(uuid4())})).json()["items"] == []
-    done = (await api.get("/api/v1/labels/progress", params={"labeller": "ada"})).json()
+    done = (await api.get("/api/v1/labels/progress", params={"labeller": "ada", "since": before})).json()
     assert done == {"labeller": "ada", "votes": 1, "votes_since": 1, "faces_of_all": 1, "faces_of_several": 1}
     at = f"/api/v1/labels/{face}/0"
     assert (await api.delete(at, params={"labeller": "ada"})).status_code == 204

@@ -19,6 +19,7 @@ from shared.db.account_tables import logins, users
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.integration.delivery import until
 from tests.support.accounts import PASSWORD, add_person, log_in, logged_in
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, web_settings
 
 OWN = "four green lamps by the door"
@@ -79,7 +80,7 @@ async def test_the_first_administrator_is_told_once_and_can_do_nothing_before_a_
         assert changed.json()["rights"] == ["view", "label", "research", "admin"]
         assert dict(client.cookies) != cookie
         assert (await client.get("/api/v1/devices")).status_code == 200
-        async with httpx.AsyncClient(base_url=base, cookies=cookie) as old:
+        async with httpx.AsyncClient(base_url=base, cookies=cookie, timeout=WAIT_S) as old:
             check_problem(await old.get("/api/v1/me"), 401, "login-needed")
         check_problem(await log_in(client, "admin", first), 401, "wrong-login")
     async with running_web(settings) as base, logged_in(base, "admin", OWN):
@@ -248,7 +249,7 @@ async def test_logging_out_ends_one_browser_or_all(base: str) -> None:
         cookie = dict(one.cookies)
         assert (await one.post("/api/v1/logout", json={})).json() == {"ended": 1}
         assert not one.cookies
-        async with httpx.AsyncClient(base_url=base, cookies=cookie) as again:
+        async with httpx.AsyncClient(base_url=base, cookies=cookie, timeout=WAIT_S) as again:
             check_problem(await again.get("/api/v1/me"), 401, "login-needed")
         assert (await two.post("/api/v1/logout", json={"everywhere": True})).json() == {"ended": 2}
         check_problem(await three.get("/api/v1/me"), 401, "login-needed")
@@ -257,7 +258,7 @@ async def test_logging_out_ends_one_browser_or_all(base: str) -> None:
 async def test_who_is_known_stays_known_while_the_database_is_away(
     base: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with logged_in(base, "anna") as client, httpx.AsyncClient(base_url=base) as stranger:
+    async with logged_in(base, "anna") as client, httpx.AsyncClient(base_url=base, timeout=WAIT_S) as stranger:
         assert (await client.get("/")).status_code == 200
         monkeypatch.setattr(services.web.accounts.doorkeeper, "FRESH_S", 0.0)
         async with engine.begin() as connection:
@@ -272,7 +273,7 @@ async def test_who_is_known_stays_known_while_the_database_is_away(
 
 
 async def test_after_a_login_nobody_is_sent_to_another_site(base: str) -> None:
-    async with httpx.AsyncClient(base_url=base) as client:
+    async with httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client:
         for address in (
             "https://evil.example",
             "//evil.example",
@@ -291,7 +292,7 @@ async def test_without_a_login_only_this_machine_is_let_in_unless_somebody_said_
     passed_on = {"X-Forwarded-For": "192.0.2.7"}
     async with (
         running_web(web_settings(mqtt_settings, database_settings)) as base,
-        httpx.AsyncClient(base_url=base) as client,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
     ):
         me = (await client.get("/api/v1/me")).json()
         assert (me["name"], me["login"], me["known_by"]) == ("somebody at this machine", "off", None)
@@ -301,6 +302,6 @@ async def test_without_a_login_only_this_machine_is_let_in_unless_somebody_said_
         assert "Not from another machine" in (await client.get("/", headers=passed_on)).text
     async with (
         running_web(web_settings(mqtt_settings, database_settings, login="off")) as base,
-        httpx.AsyncClient(base_url=base) as client,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
     ):
         assert (await client.get("/api/v1/devices", headers=passed_on)).status_code == 200

@@ -8,6 +8,7 @@ import pytest
 from services.web.routes import pages
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support.accounts import PASSWORD, add_person
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, records, running_web, web_settings
 
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -23,7 +24,10 @@ def check_page(answer: httpx.Response, status: int, title: str, *, menu: bool = 
 
 
 async def test_a_mistyped_address_is_answered_with_a_page_for_people_alone(mqtt_settings: MqttSettings) -> None:
-    async with running_web(web_settings(mqtt_settings)) as base, httpx.AsyncClient(base_url=base) as client:
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
+    ):
         for path in ("/nothing", "/history/a/b", "/static/nothing.js", "/%3Cscript%3E"):
             check_page(await client.get(path, headers=HTML), 404, "There is no such page")
         check_problem(await client.get("/nothing"), 404, "not-found")
@@ -42,7 +46,10 @@ async def test_a_page_that_fails_by_a_defect_says_so_to_people(
         raise RuntimeError("secret inside")
 
     monkeypatch.setattr(pages, "local", broken)
-    async with running_web(web_settings(mqtt_settings)) as base, httpx.AsyncClient(base_url=base) as client:
+    async with (
+        running_web(web_settings(mqtt_settings)) as base,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
+    ):
         answer = await client.get("/devices", headers=HTML)
         check_page(answer, 500, "This service has a defect", menu=False)
         assert "secret" not in answer.text
@@ -56,7 +63,7 @@ async def test_who_is_logged_out_or_may_not_is_told_in_plain_words(
         await add_person(engine, "vera", "viewer")
         async with (
             running_web(web_settings(mqtt_settings, database_settings, login="required")) as base,
-            httpx.AsyncClient(base_url=base) as client,
+            httpx.AsyncClient(base_url=base, timeout=WAIT_S) as client,
         ):
             check_page(await client.get("/nothing", headers=HTML), 404, "There is no such page", menu=False)
             await client.post("/api/v1/login", json={"name": "vera", "password": PASSWORD})

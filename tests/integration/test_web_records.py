@@ -17,6 +17,7 @@ from shared.jpeg import picture_size
 from shared.messages import Detection
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.support import scenes
+from tests.support.patience import WAIT_S
 from tests.support.web import check_problem, ingested, records, running_web, store, store_frame, web_settings
 
 START = datetime(2026, 3, 1, 23, 59, 0, tzinfo=UTC)
@@ -260,7 +261,7 @@ async def test_a_database_without_tables_is_told_with_the_command_that_makes_the
 ) -> None:
     async with (
         running_web(web_settings(mqtt_settings, database_settings), ready=False) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         document = check_problem(await api.get("/api/v1/detections"), 503, "database-unavailable")
         assert "emotion-edge migrate" in document["next_step"]
@@ -272,7 +273,7 @@ async def test_a_database_that_is_down_is_told_and_the_live_page_goes_on(mqtt_se
     nowhere = DatabaseSettings.model_validate({"url": "postgresql://emotion@127.0.0.1:1/emotion"})
     async with (
         running_web(web_settings(mqtt_settings, nowhere), ready=False) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         paths = ("detections", "frames", "devices", "stats", f"detections/{uuid4()}", f"frames/{uuid4()}.jpg")
         for path in itertools.chain(paths, paths):
@@ -289,7 +290,7 @@ async def test_a_database_that_is_down_is_told_and_the_live_page_goes_on(mqtt_se
 async def test_the_edge_role_says_that_records_are_kept_elsewhere(mqtt_settings: MqttSettings) -> None:
     async with (
         running_web(web_settings(mqtt_settings)) as base,
-        httpx.AsyncClient(base_url=base) as api,
+        httpx.AsyncClient(base_url=base, timeout=WAIT_S) as api,
     ):
         for path in ("detections", "frames", "stats", f"detections/{uuid4()}", f"frames/{uuid4()}.jpg"):
             check_problem(await api.get(f"/api/v1/{path}"), 404, "not-kept-here")

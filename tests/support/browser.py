@@ -1,6 +1,7 @@
 """Chromium, what a page does in it, and made-up devices to look at."""
 
 import asyncio
+import itertools
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,7 @@ from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
 
 from shared.messages import Desired, Live, Problem, Status, decode, encode_ack
-from shared.mqtt import MqttLink
+from shared.mqtt import MqttLink, NotConnected
 from shared.settings import MqttSettings
 from tests.support import scenes
 from tests.support.patience import WAIT_S
@@ -209,21 +210,23 @@ class Device:
         return queue
 
     async def _play(self) -> None:
-        number = 0
-        while True:
-            if self.link.connected.is_set():
-                number += 1
-                if number % STATUS_EVERY == 0:
-                    for status, ahead in list(self._told.values()):
-                        await self.tell(status.model_copy(update={"at": datetime.now(UTC) + ahead}))
-                found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
-                await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
-                picture = scenes.picture(device=self.name, box_x=100 + number % 300, number=number, drawn=self.drawn)
-                await self.link.publish(self.topics.preview(self.name), picture)
-                await self.link.publish(self.topics.detections(self.name), found.to_json(), qos=1)
-                if self.stores:
-                    await self.link.publish(self.topics.ack(self.name), encode_ack([found.event_id]), qos=1)
+        for number in itertools.count(1):
+            await self.link.connected.wait()
+            with suppress(NotConnected):  # lost meanwhile
+                await self._show(number)
             await asyncio.sleep(0.1)
+
+    async def _show(self, number: int) -> None:
+        if number % STATUS_EVERY == 0:
+            for status, ahead in list(self._told.values()):
+                await self.tell(status.model_copy(update={"at": datetime.now(UTC) + ahead}))
+        found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
+        await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())
+        picture = scenes.picture(device=self.name, box_x=100 + number % 300, number=number, drawn=self.drawn)
+        await self.link.publish(self.topics.preview(self.name), picture)
+        await self.link.publish(self.topics.detections(self.name), found.to_json(), qos=1)
+        if self.stores:
+            await self.link.publish(self.topics.ack(self.name), encode_ack([found.event_id]), qos=1)
 
     @asynccontextmanager
     async def linked(self) -> AsyncIterator["Device"]:

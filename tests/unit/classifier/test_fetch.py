@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,10 +74,28 @@ def test_what_is_not_the_file_is_refused_in_words_and_leaves_nothing(
 
 
 def test_no_connection_says_how_to_go_on_by_hand(tmp_path: Path) -> None:
-    with served(FILE) as url:
-        pass
-    with pytest.raises(ModelError, match=r"check the connection .* or put the file there by hand"):
-        fetch_detector(tmp_path, url=url, sha256=SHA256)
+    with socket.socket() as nobody:  # has the port, and listens to no one
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/yunet.onnx"
+        with pytest.raises(ModelError, match=r"check the connection .* or put the file there by hand"):
+            fetch_detector(tmp_path, url=url, sha256=SHA256)
+
+
+def test_what_answers_in_another_language_than_http_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/yunet.onnx"
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ModelError, match="check the connection"):
+            fetch_detector(tmp_path, url=url, sha256=SHA256)
+        thread.join()
 
 
 def test_plain_http_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Augmentation and batches."""
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -89,16 +88,6 @@ def test_maps_stay_within_the_configured_scale_and_turn() -> None:
     assert config.scale[0] - 1e-5 <= scale.min() < 0.85
     assert 1.15 < scale.max() <= config.scale[1] + 1e-5
     assert 0.4 < (np.linalg.det(maps[:, :, :2]) < 0).mean() < 0.6
-
-
-def test_augmentation_is_far_from_being_the_bottleneck() -> None:
-    faces, config, random = some_faces(128), AugmentConfig(), np.random.default_rng(0)
-    best = float("inf")
-    for _ in range(5):
-        began = time.perf_counter()
-        augment(faces, config, random)
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.1, f"{1000 * best:.0f} ms for a batch of 128"
 
 
 @settings(max_examples=25, deadline=None)

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from services.capture.frames import SourceTrouble
+from services.capture.sources import gstreamer
 from services.capture.sources.gstreamer import PROGRAM, GStreamerSource, command
 from tests.support.patience import STOPS_WITHIN_S
 
@@ -33,11 +34,17 @@ def launcher(tmp_path: Path, jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> Pa
     return program
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has closed its output has its time to end, however slow this machine is."""
+    monkeypatch.setattr(gstreamer, "_TERM_S", STOPS_WITHIN_S)
+
+
 def pipeline(code: str) -> GStreamerSource:
     return GStreamerSource(f'"{code}"', "fake")
 
 
-@pytest.mark.usefixtures("launcher")
+@pytest.mark.usefixtures("launcher", "patient")
 def test_the_pictures_in_the_pipe_are_passed_through_until_its_end(jpeg: bytes) -> None:
     source = pipeline("out(jpeg * 3 + b'noise' + jpeg)")
     readings = [source.read() for _ in range(4)]
@@ -46,7 +53,7 @@ def test_the_pictures_in_the_pipe_are_passed_through_until_its_end(jpeg: bytes) 
     source.close()
 
 
-@pytest.mark.usefixtures("launcher")
+@pytest.mark.usefixtures("launcher", "patient")
 def test_a_pipeline_that_fails_is_told_in_its_own_words_without_passwords() -> None:
     source = pipeline(
         "print('Setting up', file=sys.stderr); "

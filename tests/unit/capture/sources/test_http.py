@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from services.capture.frames import SourceTrouble
 from services.capture.sources.http import MjpegSource, open_mjpeg
 from services.capture.spec import parse_source
 from shared.messages import Source
+from tests.support.patience import WAIT_S
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -55,8 +57,8 @@ def part(handler: BaseHTTPRequestHandler, jpeg: bytes) -> None:
     handler.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg + b"\r\n")
 
 
-def opened(url: str, read_s: float = 5.0) -> MjpegSource:
-    source = open_mjpeg(url, Source(kind="url", name=parse_source(url).name), open_s=5, read_s=read_s)
+def opened(url: str) -> MjpegSource:
+    source = open_mjpeg(url, Source(kind="url", name=parse_source(url).name), open_s=WAIT_S, read_s=WAIT_S)
     assert source is not None
     return source
 
@@ -83,7 +85,7 @@ def silent_after(jpeg: bytes, done: threading.Event) -> Callable[[BaseHTTPReques
     def answer(handler: BaseHTTPRequestHandler) -> None:
         begin(handler)
         part(handler, jpeg)
-        done.wait(20)
+        done.wait(WAIT_S)
 
     return answer
 
@@ -91,8 +93,10 @@ def silent_after(jpeg: bytes, done: threading.Event) -> Callable[[BaseHTTPReques
 def test_a_silent_stream_is_told_after_its_time(jpeg: bytes) -> None:
     done = threading.Event()
     with serving(silent_after(jpeg, done)) as address:
-        source = opened(f"http://{address}", read_s=0.2)
+        source = opened(f"http://{address}")
         source.read()
+        raw: Any = source._response.fp.raw
+        raw._sock.settimeout(0.2)
         with pytest.raises(SourceTrouble, match="nothing came in time"):
             source.read()
         done.set()
@@ -102,7 +106,7 @@ def test_a_silent_stream_is_told_after_its_time(jpeg: bytes) -> None:
 def test_aborting_ends_a_read_that_waits(jpeg: bytes) -> None:
     done = threading.Event()
     with serving(silent_after(jpeg, done)) as address:
-        source = opened(f"http://{address}", read_s=15)
+        source = opened(f"http://{address}")
         source.read()
         threading.Timer(0.1, source.abort).start()
         with pytest.raises(SourceTrouble):
@@ -143,7 +147,7 @@ def test_an_address_that_is_no_stream_is_told(content: str, told: str) -> None:
 def test_other_content_is_left_to_ffmpeg() -> None:
     with serving(lambda handler: begin(handler, "video/mp4")) as address:
         url = f"http://{address}"
-        assert open_mjpeg(url, Source(kind="url", name="x"), open_s=5, read_s=5) is None
+        assert open_mjpeg(url, Source(kind="url", name="x"), open_s=WAIT_S, read_s=WAIT_S) is None
 
 
 def test_an_address_that_is_not_there_or_refuses_is_told() -> None:
