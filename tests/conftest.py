@@ -148,9 +148,20 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
     context = embedded_postgres(tmp_path_factory.mktemp("pg") / "data")
     loop = asyncio.new_event_loop()
     settings = loop.run_until_complete(context.__aenter__())
+    loop.run_until_complete(_without_autovacuum(settings))
     yield settings
     loop.run_until_complete(context.__aexit__(None, None, None))
     loop.close()
+
+
+async def _without_autovacuum(settings: DatabaseSettings) -> None:
+    """It takes locks and counts rows when it likes."""
+    import asyncpg
+
+    connection = await asyncpg.connect(settings.url.get_secret_value())
+    await connection.execute("ALTER SYSTEM SET autovacuum = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 @pytest.fixture

@@ -462,8 +462,9 @@ async def kept_in(settings: ClassifierSettings) -> list[Detection]:
 
 
 async def test_a_slow_disk_holds_up_no_frame_and_stopping_waits_for_it(
-    settings: ClassifierSettings, head_pose_clip: Path, disk: asyncio.Event
+    settings: ClassifierSettings, head_pose_clip: Path, disk: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.classifier.main._FLUSH_S", STOPS_WITHIN_S / 2)
     boot = uuid4()
     jpeg = encoded(pictures(head_pose_clip, every=60)[0])
     async with world(settings, classifier=False) as here:
@@ -492,6 +493,7 @@ async def test_when_the_disk_does_not_follow_frames_are_superseded_and_memory_do
         assert here.statuses[-1].values["frames_classified"] == 65
         disk.set()
         await here.until(lambda: len(here.lives) == 66)
+        await here.until(lambda: here.statuses[-1].values["detections"] == 66)
     assert [d.seq for d in await kept_in(settings)] == list(range(66))
 
 

@@ -583,7 +583,7 @@ async def test_a_service_that_stops_waits_for_its_thread_without_standing_still(
 
     def slowly(folder: Path) -> list[Path]:
         at_work.set()
-        let_go.append(go_on.wait(10))
+        let_go.append(go_on.wait(WAIT_S))
         return []
 
     monkeypatch.setattr(jobs, "_files", slowly)

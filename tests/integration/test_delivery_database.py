@@ -21,7 +21,7 @@ from shared.db.migrations import versions
 from shared.db.partitions import ensure_day, has_own_partition, partition_name
 from shared.settings import DatabaseSettings
 from tests.integration.delivery import detection, until
-from tests.support.web import accepted
+from tests.support.web import accepted, waits_for_a_lock
 
 DAY = date(2026, 3, 29)
 
@@ -152,14 +152,10 @@ async def test_a_row_whose_partition_is_made_meanwhile_is_no_fault_of_the_row(en
     ahead = detection(faces=0, captured_at=datetime.now(UTC) + timedelta(days=5))  # too far for its own partition
     judged = accepted(ahead)
     store = Store(engine, dead_letter_bytes=1000)
-    async with engine.connect() as other, engine.connect() as watching:
+    async with engine.connect() as other:
         await ensure_day(other, "detections", ahead.captured_at.date())
         saving = asyncio.create_task(store.save([judged]))
-
-        async def waits() -> bool:
-            return bool(await watching.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
-
-        await until(waits)
+        await until(lambda: waits_for_a_lock(engine))
         await other.commit()
         with pytest.raises(asyncpg.CheckViolationError) as caught:
             await saving

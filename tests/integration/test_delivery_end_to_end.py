@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 import pytest
 
 from services.embedded import embedded_broker, embedded_postgres, free_port
@@ -108,10 +109,11 @@ async def test_broker_killed_midway_loses_nothing_and_doubles_nothing(
 ) -> None:
     mqtt = own_mosquitto.settings
     async with ingest(ingest_settings(mqtt, database)), edge(mqtt, tmp_path) as outbox:
-        events = await put_detections(outbox, 1000)
         frames = await put_frames(outbox, 50)
+        events: list[UUID] = []
         for _ in range(2):
             before = await rows.count("detections")
+            events += await put_detections(outbox, 500)
             await until(partial(_more_than, rows, before))
             await asyncio.to_thread(own_mosquitto.kill)
             events += await put_detections(outbox, 300)
@@ -140,6 +142,7 @@ async def test_ingest_killed_midway_loses_nothing(
             process.kill()
             await process.wait()
         process = await start_ingest(mqtt_settings, database)
+        events += await put_detections(outbox, 10)
         await until(lambda: outbox.depth().detections == outbox.depth().frames == 0)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), STOPS_WITHIN_S) == 0
@@ -211,7 +214,9 @@ async def test_postgres_restarted_midway_loses_nothing(
         events += await put_detections(outbox, 300)
         await until(lambda: outbox.depth().detections == 0)
 
-        os.kill(postmaster_of(folder), signal.SIGQUIT)  # a crash: no goodbye, recovery at the next start
+        postmaster = psutil.Process(postmaster_of(folder))
+        postmaster.send_signal(signal.SIGQUIT)  # a crash: no goodbye, recovery at the next start
+        await until(lambda: not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE)
         await first.__aexit__(None, None, None)
         events += await put_detections(outbox, 300)
         await until(lambda: _missing(health, "database"))
@@ -453,8 +458,13 @@ async def test_what_the_queue_has_no_room_for_comes_again(
 
 
 async def test_stopping_stores_and_confirms_what_is_queued_before_it_ends(
-    mqtt_settings: MqttSettings, database: DatabaseSettings, rows: Rows, tmp_path: Path
+    mqtt_settings: MqttSettings,
+    database: DatabaseSettings,
+    rows: Rows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("services.ingest.main._DRAIN_S", STOPS_WITHIN_S / 2)
     health = HealthSettings(port=free_port())
     slow = {"max_age_ms": 10_000, "max_items": 5000}
     async with ingest(ingest_settings(mqtt_settings, database, batch=slow, health=health)) as service:

@@ -142,8 +142,9 @@ class TestBroker:
             "classifier", EMOTION_MQTT__PORT=str(port), EMOTION_CLOUD__HOST="nowhere.invalid", EMOTION_DEVICE=DEVICE
         )
         assert told.problems("local broker") == [f"127.0.0.1:{port} is not reached"]
-        assert len(told.problems("cloud's broker")) == 1
-        assert "nowhere.invalid" in told.problems("cloud's broker")[0]
+        (problem,) = told.problems("cloud's broker")
+        # Of a name server that does not answer, doctor is not told in time that there is no such name.
+        assert "nowhere.invalid" in problem or problem == "gives no answer"
 
     def test_what_listens_and_never_answers(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as mute:

@@ -30,7 +30,7 @@ from shared.topics import Topics
 from tests.integration.delivery import detection, edge, frame, ingest, ingest_settings, until
 from tests.support.patience import WAIT_S
 from tests.support.scenes import new_id
-from tests.support.web import accepted
+from tests.support.web import accepted, waits_for_a_lock
 
 TOPICS = Topics()
 T0 = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -273,16 +273,7 @@ async def test_a_batch_that_did_not_know_of_the_erasure_is_waited_for_and_erased
         # As far as ingest is when it has looked for erasures and found none.
         await storing.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": INGEST_LOCK})
         erasing = asyncio.create_task(erase(engine, Scope("edge-1", None, datetime.now(UTC)), "tester"))
-
-        async def waits() -> bool:
-            async with engine.connect() as connection:
-                return bool(
-                    await connection.scalar(
-                        text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-                    )
-                )
-
-        await until(waits)
+        await until(lambda: waits_for_a_lock(engine))
         await storing.execute(
             text(
                 "INSERT INTO detections (captured_at, event_id, device, boot_id, seq, source_kind, source_name, "

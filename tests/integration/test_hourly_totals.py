@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest import store as ingest_store
@@ -18,6 +20,7 @@ from services.web.stats_queries import stats
 from shared.db import partitions
 from shared.db.engine import create_engine
 from shared.db.erasure import erase
+from shared.db.faults import Fault, fault_of
 from shared.db.hourly_tables import HOUR, hourly_totals
 from shared.db.migrate import downgrade, upgrade
 from shared.db.places import Scope
@@ -189,7 +192,14 @@ async def test_replicas_erasures_and_retention_side_by_side_leave_them_right(eng
     async def replica(share: list[list[Any]]) -> None:
         store = Store(engine, dead_letter_bytes=1000)
         for batch in share:
-            assert not (await store.save(batch)).refused
+            while True:  # as ingest does
+                try:
+                    assert not (await store.save(batch)).refused
+                except (OSError, asyncpg.PostgresError, SQLAlchemyError) as error:
+                    if fault_of(error) is not Fault.RETRY:
+                        raise
+                else:
+                    break
 
     async def eraser(device: str | None, begin: int) -> None:
         at = MIDNIGHT + timedelta(minutes=begin)

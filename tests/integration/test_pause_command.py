@@ -14,6 +14,7 @@ from shared.errors import SettingsError
 from shared.messages import Problem, Status
 from shared.settings import MqttSettings
 from tests.integration.test_capture_service import DEVICE, FakeCamera, capturing, settings
+from tests.support.patience import WAIT_S
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def at_the_device(
         "EMOTION_MQTT__TOPIC_PREFIX": mqtt_settings.topic_prefix,
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("services.pause._ANSWER_S", WAIT_S)
     monkeypatch.setattr("services.pause.logs.setup", lambda *_: None)  # it is for a whole process
     return lambda pause: run_pause(pause=pause)
 
