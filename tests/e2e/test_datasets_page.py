@@ -59,6 +59,7 @@ async def test_a_dataset_is_chosen_built_exported_and_deleted_by_keyboard_on_a_p
             await session.press("Enter")
             await expect(preview).to_contain_text("No face fits this choice.")
             await session.fill("")
+            await expect(session).to_have_attribute("aria-expanded", "true")
             await session.press("Tab")
             await expect(preview).to_contain_text("70 faces of 10 persons")
             await press(page.get_by_label("Happy"), "Space")

@@ -47,7 +47,7 @@ WORDS: Final = ("ink", "quiet", "good", "warn", "bad", "accent")
 GROUNDS: Final = ("bg", "card", "fill", "warn-fill")
 LINES: Final = ("line", "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def variables(theme: str) -> dict[str, str]:

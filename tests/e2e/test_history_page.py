@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(300)
 async def test_from_a_filter_to_a_frame_and_on_by_keys(
     browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings, tmp_path: Path
 ) -> None:
-    now = datetime.now(UTC)
+    now = (datetime.now(UTC) - timedelta(minutes=1)).replace(second=5)  # no visit goes on at midnight
     kept = scenes.new_id()
     visits = [
         scenes.detection(
@@ -70,6 +70,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
             await field("emotion").select_option("happy")
             await expect(page).to_have_url(f"{base}/history?device=camera-1&emotion=happy")
             await expect(state).to_contain_text("2 shown")
+            await expect(page.locator("#timeline-says")).to_contain_text("2 people and stretches in this time")
             await expect(entries.first).to_contain_text("Mostly: looks happy")
             await expect(entries.first.locator("image")).to_have_attribute("href", f"/api/v1/frames/{kept}.jpg")
             await expect(entries.nth(1)).to_contain_text("No picture kept")
@@ -171,7 +172,7 @@ async def test_from_a_filter_to_a_frame_and_on_by_keys(
 async def test_from_an_episode_to_all_of_its_frames(
     browser: Browser, mqtt_settings: MqttSettings, database_settings: DatabaseSettings
 ) -> None:
-    begun = datetime.now(UTC) - timedelta(minutes=5)
+    begun = (datetime.now(UTC) - timedelta(minutes=5)).replace(second=5)  # nor does it go on at midnight
     boot = uuid4()
     seen = [
         scenes.detection("camera-1", *faces, captured_at=begun + timedelta(seconds=n), seq=n).model_copy(

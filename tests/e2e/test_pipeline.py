@@ -190,6 +190,8 @@ async def test_servers_and_services_one_by_one_keep_exactly_the_frames_of_a_clip
             assert [device["device"] for device in devices["items"]] == ["lab-1"]
 
         # The stream and the paper's topics saw the same frames.
+        await until(lambda: len(watcher.legacy) >= HEAD_POSE_FRAMES, "the paper's readings")
+        await until(lambda: len(watcher.pictures) >= HEAD_POSE_FRAMES, "the paper's pictures")
         assert sorted(event["frame_number"] for event in watcher.events["detection"]) == list(range(HEAD_POSE_FRAMES))
         assert {event["event_id"] for event in watcher.events["detection"]} == ids
         assert sorted(item["frame_number"] for item in watcher.legacy) == list(range(HEAD_POSE_FRAMES))

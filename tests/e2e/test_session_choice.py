@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.db.study_tables import study_sessions
 from shared.settings import DatabaseSettings, MqttSettings
 from tests.e2e.test_every_page import RULES, wrong_with
-from tests.support.browser import page_of, press
+from tests.support.browser import Held, page_of, press
 from tests.support.labelled import kept_minute
 from tests.support.web import records, running_web, web_settings
 
@@ -89,15 +89,26 @@ async def test_a_session_among_thousands_is_found_by_typing_and_no_page_loads_th
         await expect(options.nth(1)).to_have_text(re.compile("^P3999, video call, begun "))
         assert await wrong_with(page, RULES) == []
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
-        await session.press_sequentially("p000 VIDEO")
+        await session.press_sequentially("p000")
+        await expect(told).to_have_text("10 sessions.")
+        await expect(session).to_have_attribute("aria-activedescendant", re.compile(".-1$"))
+        # What was pointed at stays so when the answer to the last words comes.
+        slow = await Held(page, "GET", r"search=p000\+VIDEO").begin()
+        await session.fill("p000 VIDEO")
+        await slow.came.wait()
+        active = page.locator("session-choice .active")
+        for number in (8, 7, 6):
+            await session.press("ArrowDown")
+            await expect(active).to_have_text(re.compile(f"^P000{number},"))
+        await slow.let_through()
         await expect(told).to_have_text("4 sessions.")
+        await expect(active).to_have_text(re.compile("^P0006,"))
         await expect(options.filter(has_text=re.compile(r"^P\d"))).to_have_text(
             [re.compile(f"^P000{number}, video call, begun ") for number in (9, 6, 3, 0)]
         )
-        await expect(session).to_have_attribute("aria-activedescendant", re.compile(".-1$"))
-        for number in (6, 3, 0):
+        for number in (3, 0):
             await session.press("ArrowDown")
-            await expect(page.locator("session-choice .active")).to_have_text(re.compile(f"^P000{number},"))
+            await expect(active).to_have_text(re.compile(f"^P000{number},"))
         small = await options.evaluate_all(
             "all => all.filter((each) => each.getBoundingClientRect().height < 44).length"
         )
@@ -127,6 +138,7 @@ async def test_a_session_among_thousands_is_found_by_typing_and_no_page_loads_th
         await expect(session).to_have_value(re.compile("^P3998"))
         await expect(page).not_to_have_url(re.compile(str(oldest)))
         await session.fill("")
+        await expect(session).to_have_attribute("aria-expanded", "true")  # also after all of them were offered
         await session.press("Tab")
         await expect(page).to_have_url(f"{base}/history?last=all")
         await page.go_back()

@@ -122,9 +122,9 @@ async def test_of_two_who_write_notes_at_once_neither_writes_over_the_other_unse
         await expect(one.locator("#corrected")).to_have_text("Saved.")
         await second.fill("Calm.")
         await expect(state).to_have_text("Saved")
-        await second.fill("Calm. Gone.")
         # What was sent when the page was left is no other's where the browser brings the page back.
         async with two.expect_response(lambda answer: answer.request.method == "PATCH" and answer.ok):
+            await second.fill("Calm. Gone.")
             await two.evaluate("dispatchEvent(new Event('pagehide'))")
         await second.press("End")
         await second.press_sequentially(" Back.")

@@ -47,10 +47,16 @@ async def test_a_device_that_fell_silent_is_not_shown_as_online(
     ):
         card = visit.page.get_by_role("article", name="camera-1")
         state, problems = card.locator("[data-part=state]"), card.locator(".problems")
-        for service in ("capture", "classifier"):
-            await device.status(service)
-            await other.status(service)
+
+        async def tell() -> None:
+            """Just now, whatever has taken how long before."""
+            for service in ("capture", "classifier"):
+                await device.status(service)
+                await other.status(service)
+
+        await tell()
         await expect(state).to_have_text("Online")
+        await tell()
         heartbeats.ahead = timedelta(minutes=4)
         await expect(state).to_have_text("Not heard for 4 min")
         await expect(state).to_have_attribute("data-tone", "warn")
@@ -63,6 +69,7 @@ async def test_a_device_that_fell_silent_is_not_shown_as_online(
             note = card.locator("[data-part=picture-note]")
             await expect(note).to_contain_text("No picture: nothing is heard from the device since")
         heartbeats.ahead = timedelta()
+        await tell()
         await expect(state).to_have_text("Online")
         await expect(problems.locator("li")).to_have_count(0)
         heartbeats.ahead = timedelta(minutes=4)

@@ -286,7 +286,7 @@ async def test_a_dataset_is_chosen_though_the_formats_of_exports_are_not_told_ye
         await name.fill("lab")
         await expect(page.locator("#preview-text")).to_contain_text("No face fits this choice")
         await slow.let_through()
-        await expect(page.locator("#none")).to_be_visible()
+        await expect(page.locator("#none")).to_contain_text("There are none yet")
         await expect(name).to_have_value("lab")
         assert visit.complaints == []
 
@@ -416,7 +416,7 @@ async def test_an_older_list_of_datasets_does_not_replace_a_newer_and_its_troubl
         await page.clock.install()
         await page.goto(f"{base}/datasets")
         found = page.locator("#list li")
-        await expect(page.locator("#none")).to_be_visible()
+        await expect(page.locator("#none")).to_contain_text("There are none yet")
         lists = r"/api/v1/datasets\?limit"
         late = await Held(page, "GET", lists, answered=True).begin()
         await page.clock.fast_forward(LIST_MS)

@@ -218,7 +218,8 @@ class Device:
 
     async def _show(self, number: int) -> None:
         if number % STATUS_EVERY == 0:
-            for status, ahead in list(self._told.values()):
+            for service in list(self._told):
+                status, ahead = self._told[service]  # the newest: another may have been told meanwhile
                 await self.tell(status.model_copy(update={"at": datetime.now(UTC) + ahead}))
         found = scenes.detection(self.name, scenes.face(1, "happy", 0.84), seq=number)
         await self.link.publish(self.topics.live(self.name), self.scene(number).to_json())

@@ -13,6 +13,8 @@ function trim(ids) {
   }
 }
 
+const markStored = (cell) => cell.replaceChildren(icon("good"), make("span", "", "Stored"));
+
 export class Rows {
   #newest = new Map();
   #stored = new Set();
@@ -20,6 +22,7 @@ export class Rows {
   #pending = new Set();
   #received = 0;
   #confirmed = 0;
+  #marked = []; // of rows that are shown, with the next flush
 
   constructor(body, counts) {
     this.body = body;
@@ -34,13 +37,12 @@ export class Rows {
     for (const face of detection.faces) this.#newest.set(`${detection.device} ${face.track_id}`, { detection, face });
   }
 
-  /** These ids are in the database. */
+  /** These ids are in the database; rows say so with the next `flush`. */
   stored(ids) {
     for (const id of ids) {
       if (this.#pending.delete(id)) this.#confirmed += 1;
       this.#stored.add(id);
-      for (const cell of this.#waiting.get(id) ?? []) this.#mark(cell, id);
-      this.#waiting.delete(id);
+      if (this.#waiting.has(id)) this.#marked.push(id);
     }
     trim(this.#stored);
   }
@@ -48,6 +50,10 @@ export class Rows {
   /** Show what came since the last time. */
   flush() {
     if (this.#received) say(this.counts, `${this.#received.toLocaleString()} received and ${this.#confirmed.toLocaleString()} of them stored since this page was opened.`);
+    for (const id of this.#marked.splice(0)) {
+      for (const cell of this.#waiting.get(id) ?? []) markStored(cell);
+      this.#waiting.delete(id);
+    }
     if (!this.#newest.size) return;
     this.body.querySelector(".none")?.remove();
     for (const { detection, face } of this.#newest.values()) this.body.prepend(this.#row(detection, face));
@@ -79,7 +85,7 @@ export class Rows {
 
   #mark(cell, id) {
     if (this.#stored.has(id)) {
-      cell.replaceChildren(icon("good"), make("span", "", "Stored"));
+      markStored(cell);
       return;
     }
     cell.textContent = "On its way";

@@ -41,6 +41,7 @@ class SessionChoice extends HTMLElement {
   #name = ""; // of what is chosen, as it is shown
   #options = []; // [id, name]; the first is none of them
   #active = -1;
+  #pointedAt = null; // the id that keys point at, since something was typed
   #asked = 0;
   #timer = 0;
 
@@ -71,6 +72,7 @@ class SessionChoice extends HTMLElement {
     for (const kind of ["input", "change"]) this.typed.addEventListener(kind, (event) => event.stopPropagation());
     this.typed.addEventListener("input", () => {
       clearTimeout(this.#timer);
+      this.#pointedAt = null;
       this.#timer = setTimeout(() => this.#search(this.typed.value), WAIT_MS);
     });
     this.typed.addEventListener("click", () => this.#open());
@@ -129,6 +131,7 @@ class SessionChoice extends HTMLElement {
     this.#asked += 1;
     this.list.hidden = true;
     this.typed.setAttribute("aria-expanded", "false");
+    this.#pointedAt = null;
     this.#point(-1);
     say(this.told, "");
     this.typed.value = this.#name;
@@ -158,8 +161,16 @@ class SessionChoice extends HTMLElement {
     let told = page.next_cursor ? `The newest ${count} of those that fit. Type more to find others.` : `${count}.`;
     if (!found.length) told = words.trim() ? "No session fits. Type a participant’s code, a condition or a device." : "No sessions yet.";
     this.#offer(found, told);
-    if (words.trim() && found.length) this.#point(this.#options.length - found.length);
-    else this.#point(this.#value ? this.#options.findIndex(([id]) => id === this.#value) : -1);
+    this.#point(this.#placeToPointAt(words, found));
+  }
+
+  /** Where keys have pointed, though the answer to the last words comes later; else the first that fits the words, and what
+   * is chosen where nothing was typed. Who has emptied the field chooses none. */
+  #placeToPointAt(words, found) {
+    const place = (wanted) => this.#options.findIndex(([id]) => id === wanted);
+    if (this.#pointedAt !== null && place(this.#pointedAt) >= 0) return place(this.#pointedAt);
+    if (words.trim() && found.length) return this.#options.length - found.length;
+    return this.#value && this.typed.value === this.#name ? place(this.#value) : -1;
   }
 
   #offer(found, told) {
@@ -217,7 +228,10 @@ class SessionChoice extends HTMLElement {
       event.preventDefault();
       const count = this.#options.length;
       if (!this.#isOpen) this.#open();
-      else if (count) this.#point((this.#active + (key === "ArrowDown" ? 1 : this.#active < 0 ? 0 : -1) + count) % count);
+      else if (count) {
+        this.#point((this.#active + (key === "ArrowDown" ? 1 : this.#active < 0 ? 0 : -1) + count) % count);
+        [this.#pointedAt] = this.#options[this.#active];
+      }
     } else if (key === "Enter" && (this.#isOpen || this.typed.value !== this.#name)) {
       event.preventDefault(); // it chooses; the form is sent by the next one
       if (this.#active >= 0) this.#choose(this.#active);

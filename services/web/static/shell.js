@@ -12,6 +12,7 @@ opener.addEventListener("click", () => {
   menu.toggleAttribute("data-open", open);
   if (more) more.open = open; // there is room for all of it, so nothing has to be opened twice
 });
+opener.disabled = false;
 
 const zone = document.getElementById("zone"); // null where a page shows no times
 if (zone) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
