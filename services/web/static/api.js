@@ -49,8 +49,8 @@ export async function problemOf(answer) {
 /** What hinders something that is tried again by itself: then nobody has to look whether it was done. */
 export const hindrance = (problem) => (problem.status ? problem.message : `${UNREACHED}.`);
 
-/** The JSON that answers; any method but GET makes a change, with a body and maybe more options of fetch. Throws a Problem,
- * also where the service is not reached. */
+/** The JSON that answers, {} where it has none; any method but GET makes a change, with a body and maybe more options of
+ * fetch. Throws a Problem, also where the service is not reached. */
 export async function ask(method, path, body, more) {
   const options = { ...more, method };
   if (method !== "GET") {
@@ -60,7 +60,7 @@ export async function ask(method, path, body, more) {
   let answer, taken;
   try {
     answer = await fetchWithin(ANSWERED_WITHIN_MS, path, options);
-    if (answer.ok) taken = answer.status === 204 ? null : await answer.json();
+    if (answer.ok) taken = answer.status === 204 ? {} : await answer.json();
   } catch {
     if (method === "GET") throw new Problem(0, { title: UNREACHED, next_step: "Check the network, then try again." });
     // A change may have arrived, and only its answer be lost.
