@@ -30,7 +30,7 @@ MAX_STUCK: Final = 4
 SAMPLE_BUILD_S: Final = 120.0
 _OPEN_GRACE_S: Final = 1.0
 SETTLE_S: Final = 0.2
-"""Seconds after the first connection in which retained wishes arrive: a paused camera is not opened at a restart."""
+"""Seconds for this process to read what the broker has sent."""
 _PUBLISH_S: Final = 2.0
 _RETRY_S: Final = 0.1
 _TELL_EVERY_S: Final = 10.0
@@ -101,8 +101,7 @@ class Session:
 
     async def run(self) -> None:
         """Play the source until it is over; then wait to be cancelled."""
-        await self._link.connected.wait()
-        await asyncio.sleep(SETTLE_S)
+        await self._wishes_have_come()
         while True:
             await self._while_paused()
             playing = asyncio.create_task(self._play(), name="play")
@@ -118,6 +117,19 @@ class Session:
                 self._report.enter("finished")
                 log.info("source finished", source=self._report.name, frames=self._report.counts["sent"])
                 await asyncio.Event().wait()
+
+    async def _wishes_have_come(self) -> None:
+        """A paused camera is not opened at a restart, however slow the broker is: what it had kept comes first."""
+        while True:
+            await self._link.connected.wait()
+            try:
+                await self._link.check()
+            except NotConnected as error:
+                log.warning("the broker does not answer yet", error=str(error))
+                await asyncio.sleep(_RETRY_S)
+            else:
+                break
+        await asyncio.sleep(SETTLE_S)
 
     def _own(self, desired: Desired, topic: str) -> Desired:
         if desired.device != self._settings.device:
