@@ -36,6 +36,10 @@ test-compose: .venv/dev-installed debian ## the containers: both stacks from not
 test-slow: .venv/dev-installed debian assets ## the pages in a slow browser, with every answer late: half an hour
 	$(BIN)/python -m pytest -p tests.support.slow_web tests/e2e --ignore=tests/e2e/test_demo.py --ignore=tests/e2e/test_pipeline.py --ignore=tests/e2e/test_analyze.py $(ARGS)
 
+.PHONY: test-stalls
+test-stalls: .venv/dev-installed debian assets ## all tests on a machine that stands still now and then: an hour
+	$(BIN)/python -m pytest -p tests.support.stalls $(ARGS)
+
 .PHONY: check
 check: .venv/dev-installed ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
