@@ -33,13 +33,18 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 pytestmark = pytest.mark.timeout(300)
 
 
-async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_is_stopped(
-    mqtt_settings: MqttSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(services.web.camera_holds, "HOLD_S", 60.0)  # however slow this machine is
-    capture = CaptureSettings(
+@pytest.fixture
+def capture(mqtt_settings: MqttSettings, tmp_path: Path) -> CaptureSettings:
+    """A device that waits for a browser's pictures."""
+    return CaptureSettings(
         device=DEVICE, source="browser", mqtt=mqtt_settings, data_dir=tmp_path, health=HealthSettings(port=0)
     )
+
+
+async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_is_stopped(
+    mqtt_settings: MqttSettings, capture: CaptureSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.web.camera_holds, "HOLD_S", 60.0)  # however slow this machine is
     frames: asyncio.Queue[bytes] = asyncio.Queue()
     link = MqttLink(mqtt_settings)
     link.subscribe(mqtt_settings.topics.camera(DEVICE), lambda _, payload: frames.put_nowait(payload))
@@ -121,11 +126,8 @@ async def test_after_consent_a_browsers_pictures_become_camera_frames_until_it_i
 
 
 async def test_a_picture_that_is_lost_on_its_way_does_not_end_the_camera(
-    mqtt_settings: MqttSettings, tmp_path: Path
+    mqtt_settings: MqttSettings, capture: CaptureSettings
 ) -> None:
-    capture = CaptureSettings(
-        device=DEVICE, source="browser", mqtt=mqtt_settings, data_dir=tmp_path, health=HealthSettings(port=0)
-    )
     async with running_web(web_settings(mqtt_settings)) as base, chromium(*CAMERA) as browser:
         running = asyncio.create_task(services.capture.main.run(capture))
         page = await browser.new_page()
@@ -145,11 +147,8 @@ async def test_a_picture_that_is_lost_on_its_way_does_not_end_the_camera(
 
 
 async def test_consent_taken_back_while_the_browser_asks_for_the_camera_leaves_it_off(
-    mqtt_settings: MqttSettings, tmp_path: Path
+    mqtt_settings: MqttSettings, capture: CaptureSettings
 ) -> None:
-    capture = CaptureSettings(
-        device=DEVICE, source="browser", mqtt=mqtt_settings, data_dir=tmp_path, health=HealthSettings(port=0)
-    )
     async with running_web(web_settings(mqtt_settings)) as base, chromium(*CAMERA) as browser:
         running = asyncio.create_task(services.capture.main.run(capture))
         page = await browser.new_page()
